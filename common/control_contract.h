@@ -37,7 +37,8 @@
  *                   error. The result is that of "status", after events that tell what is true now,
  *                   and "changed": the number of the last request over the old connection that has
  *                   changed devices or actions, or is about to; 0: none has.
- *   start           The guest's first instruction; the first "state" event follows.
+ *   start           The guest's first instruction; the first "state" event follows. "setup": the firmware,
+ *                   of generation 2, shows its menus, and boots nothing by itself.
  *   pause, resume, reset
  *   nmi             A non-maskable interrupt for the guest.
  *   dump            With an empty file, which becomes a core file of the guest. That is paused
@@ -104,9 +105,9 @@
  *                   With the file of the map of changed blocks for each, and one for old bytes that
  *                   are overwritten meanwhile, at most "size" of them. Answered when the maps have
  *                   the point; the result is of which disks no changes were known before, and why.
- *   serve_backup    With a stream socket, over which a client speaks the network block device
- *                   protocol (vsp/storage/nbd_server.h) with exports "C:L", or, where it "listens",
- *                   clients that come to it. Once for each backup.
+ *   serve_backup    With a stream socket that listens, to which clients come, and speak the network
+ *                   block device protocol (vsp/storage/nbd_server.h) with exports "C:L". "releases":
+ *                   they may let go of what they have read. Once for each backup.
  *   end_backup      Clients are cut off. "complete": what they have read is a backup, that is durable,
  *                   and what is known of changes begins with that point. A daemon that adopts the
  *                   worker ends what another one has begun.
@@ -158,6 +159,8 @@
  *   crash           The guest's crash MSRs, as "0x…"; once until it has come up anew.
  *   heartbeat       ok, lost, unknown
  *   vmbus           The version, as "5.3"; "" when the guest has left.
+ *   firmware        It says that it boots nothing, and why: "no-boot-device", or "refused-loader" by secure
+ *                   boot; "": not any more.
  *   guest           What the guest tells of itself. Addresses have semicolons between them.
  *   memory          What the guest is meant to have ("target", as far as it can), has, and needs and
  *                   has to spare as far as it has said ("reported"), in bytes. "failures": how often
@@ -404,7 +407,7 @@ extern const char *const control_pool_names[];      /* in the order of enum ic_k
 	METHOD(configure,          false,   false,   0, 0,           OBJECT(definition, REQUIRED),) \
 	METHOD(adopt,              true,    false,   2, 2,           , \
 		CONTROL_STATUS NUMBER(changed, REQUIRED, 0, UINT32_MAX)) \
-	METHOD(start,              true,    false,   0, 0,           ,) \
+	METHOD(start,              true,    false,   0, 0,           FLAG(setup, OPTIONAL),) \
 	METHOD(pause,              true,    false,   0, 0,           ,) \
 	METHOD(resume,             true,    false,   0, 0,           ,) \
 	METHOD(reset,              true,    false,   0, 0,           ,) \
@@ -447,7 +450,7 @@ extern const char *const control_pool_names[];      /* in the order of enum ic_k
 	METHOD(begin_backup,       true,    false,   2, CONTROL_ALL, \
 		LIST(disks, REQUIRED) TEXT(point, REQUIRED, 36) NUMBER(size, REQUIRED, 0, INT64_MAX), \
 		LIST(disks, REQUIRED)) \
-	METHOD(serve_backup,       true,    false,   1, 1,           FLAG(listens, OPTIONAL),) \
+	METHOD(serve_backup,       true,    false,   1, 1,           FLAG(releases, OPTIONAL),) \
 	METHOD(end_backup,         true,    false,   0, 0,           FLAG(complete, OPTIONAL),) \
 	METHOD(attach_adapter,     true,    true,    0, CONTROL_ALL, \
 		OBJECT(adapter, REQUIRED) WORD(backend, OPTIONAL, control_backend_names),) \
@@ -504,6 +507,7 @@ extern const char *const control_pool_names[];      /* in the order of enum ic_k
 		TEXT(text, OPTIONAL, CONTROL_CRASH_TEXT_MAX)) \
 	EVENT(heartbeat, TEXT(status, REQUIRED, CONTROL_REASON_MAX)) \
 	EVENT(vmbus,     TEXT(version, REQUIRED, CONTROL_REASON_MAX)) \
+	EVENT(firmware,  TEXT(state, REQUIRED, CONTROL_REASON_MAX)) \
 	EVENT(guest,     CONTROL_GUEST) \
 	EVENT(memory,    CONTROL_MEMORY) \
 	EVENT(thawed,    TEXT(reason, REQUIRED, CONTROL_REASON_MAX)) \
@@ -538,7 +542,7 @@ struct control_arguments {
 	unsigned part;    /* enum control_part */
 	unsigned pool;    /* enum ic_kvp_pool */
 	uint64_t size, bandwidth, max_downtime;
-	bool force, reboot, hibernate, overwrite, create_path, listens, complete;
+	bool force, reboot, hibernate, overwrite, create_path, listens, releases, complete, setup;
 };
 void control_arguments_deinit(struct control_arguments *arguments);
 

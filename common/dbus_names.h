@@ -42,6 +42,7 @@
 #define DBUS_ERROR_GUEST_REFUSED      DBUS_ERROR_PREFIX "GuestRefused"
 #define DBUS_ERROR_NOT_CONNECTED      DBUS_ERROR_PREFIX "NotConnected"
 #define DBUS_ERROR_TIMEOUT            DBUS_ERROR_PREFIX "Timeout"
+#define DBUS_ERROR_UNREACHABLE        DBUS_ERROR_PREFIX "Unreachable"
 #define DBUS_ERROR_WORKER_FAILED      DBUS_ERROR_PREFIX "WorkerFailed"
 #define DBUS_ERROR_STORE              DBUS_ERROR_PREFIX "Store"
 #define DBUS_ERROR_INTERNAL           DBUS_ERROR_PREFIX "Internal"

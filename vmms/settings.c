@@ -22,9 +22,16 @@
 #define TIMEOUT_MAX                    3600
 #define MOVES_DEFAULT                  2 /* as Hyper-V's */
 #define MOVES_MAX                      1000
+#define MIGRATION_PORTS_DEFAULT \
+	{                       \
+		6600, 6631      \
+	} /* the first is Hyper-V's */
 
 #ifndef VMMS_WORKER
 #define VMMS_WORKER "/usr/libexec/vmms/vmwp"
+#endif
+#ifndef VMMS_CARRIER
+#define VMMS_CARRIER "/usr/libexec/vmms/move-carrier"
 #endif
 #ifndef VMMS_IMAGE_GUARD
 #define VMMS_IMAGE_GUARD "/usr/libexec/vmms/image-guard.so"
@@ -82,6 +89,13 @@ static const char usage[] =
 	"  --moves N              VMs that are moved to other hosts at a time; others wait "
 	"(default:\n"
 	"                         2)\n"
+	"  --migration-address ADDRESS\n"
+	"                         where VMs that come from other hosts are waited for, as an IP\n"
+	"                         address (default: the one that the other side has reached this\n"
+	"                         host by)\n"
+	"  --migration-ports FIRST-LAST\n"
+	"                         TCP ports of which each such VM takes one while it is waited\n"
+	"                         for; none: they come by ssh alone (default: 6600-6631)\n"
 	"  --keep-guests          after SIGTERM guests run on, and the next vmms finds them again\n"
 	"  --metrics-port PORT    metrics on that port of the loopback interface, too, where "
 	"every\n"
@@ -158,12 +172,15 @@ static int settings_fill_defaults(struct settings *settings)
 	if (r == 0)
 		r = settings_find_part(settings->image_guard, "image-guard.so", VMMS_IMAGE_GUARD);
 	if (r == 0)
+		r = settings_find_part(settings->carrier, "move-carrier", VMMS_CARRIER);
+	if (r == 0)
 		r = settings_find_part(settings->screen, "vmms-screen", VMMS_SCREEN);
 	settings->manager.state_directory = settings->state_directory;
 	settings->manager.runtime_directory = settings->runtime_directory;
 	settings->manager.saved_directory = settings->saved_directory;
 	settings->manager.worker = settings->worker;
 	settings->manager.image_guard = settings->image_guard;
+	settings->manager.carrier = settings->carrier;
 	settings->manager.screen = settings->screen;
 	return r;
 }
@@ -248,6 +265,19 @@ static int setting_read_apparmor(struct settings *settings, const struct setting
 				 const char *text)
 {
 	return apparmor_mode_parse(text, &settings->manager.apparmor);
+}
+
+static int setting_read_migration_address(struct settings *settings, const struct setting *row,
+					  const char *text)
+{
+	settings->manager.migration_address = text;
+	return carrier_address_check(text);
+}
+
+static int setting_read_migration_ports(struct settings *settings, const struct setting *row,
+					const char *text)
+{
+	return carrier_ports_parse(text, &settings->manager.migration_ports);
 }
 
 static int setting_read_system(struct settings *settings, const struct setting *row,
@@ -342,6 +372,10 @@ static const struct setting rows[] = {
 	{ "authentication-timeout", NUMBER(bus.authentication_timeout, 1, TIMEOUT_MAX) },
 	{ "open-timeout", NUMBER(manager.open_timeout, 0, TIMEOUT_MAX) },
 	{ "moves", NUMBER(manager.moves, 1, MOVES_MAX) },
+	{ "migration-address", .read = setting_read_migration_address, .has_value = true,
+	  .expected = "an IPv4 or IPv6 address" },
+	{ "migration-ports", .read = setting_read_migration_ports, .has_value = true,
+	  .expected = "a port, a range of them, as 6600-6631, or none" },
 	{ "keep-guests", .read = setting_read_keep_guests },
 	{ "metrics-port", NUMBER(metrics_port, 1, UINT16_MAX) },
 	{ "user-vms", QUOTA(QUOTA_VMS, "a number above 0") },
@@ -546,7 +580,8 @@ int settings_read(int argc, char *argv[], struct settings *settings)
 						    .open_timeout = OPEN_TIMEOUT_DEFAULT,
 						    .shutdown_timeout = SHUTDOWN_TIMEOUT_DEFAULT,
 						    .answer_timeout = ANSWER_TIMEOUT_DEFAULT,
-						    .moves = MOVES_DEFAULT } };
+						    .moves = MOVES_DEFAULT,
+						    .migration_ports = MIGRATION_PORTS_DEFAULT } };
 	quota_set_defaults(&settings->manager.quota);
 	settings_make_options(options);
 	r = settings_find_and_read_file(argc, argv, options, settings);

@@ -20,7 +20,7 @@ struct settings {
 	enum units_mode units;
 	char state_directory[PATH_MAX], runtime_directory[PATH_MAX], worker[PATH_MAX];
 	char saved_directory[PATH_MAX];
-	char image_guard[PATH_MAX];
+	char image_guard[PATH_MAX], carrier[PATH_MAX];
 	char screen[PATH_MAX];
 	char file[PATH_MAX]; /* vmms.conf(5) */
 	char *file_text;     /* to which values point; NULL: there is none */

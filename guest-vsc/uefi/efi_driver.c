@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A driver for UEFI: the VM's synthetic SCSI controllers, on the PCI function that brings it along.
+ * A driver for UEFI: the VM's synthetic SCSI controllers and its screen, on the PCI function that brings it
+ * along.
  *
  * All controllers are one to the firmware, whose targets they are: so its paths are those of any
  * SCSI adapter on a PCI bus, and an order of booting can name them. When the firmware hands the
@@ -10,7 +11,9 @@
 #include "guest-vsc/memory.h"
 #include "guest-vsc/uefi/efi.h"
 #include "guest-vsc/uefi/efi_machine.h"
+#include "guest-vsc/uefi/efi_screen.h"
 #include "guest-vsc/uefi/efi_storage.h"
+#include "guest-vsc/uefi/efi_video.h"
 
 #define TRANSFER_MAX ((STORVSC_CLIENT_PAGES_MAX - 2) * 4096u)
 
@@ -228,6 +231,7 @@ static struct efi_scsi scsi = {
 /* ---- The driver ---- */
 
 static efi_event_t hand_over_event;
+static struct efi_screen *screen; /* NULL: the VM has none */
 
 static void hand_over(efi_event_t event, void *context)
 {
@@ -274,23 +278,40 @@ static efi_status_t driver_supported(struct efi_driver_binding *binding, efi_han
 	return status;
 }
 
+static void end(void)
+{
+	efi_storage_close();
+	efi_storage_free();
+	efi_video_free();
+}
+
+static void open_screen(void)
+{
+	uint32_t width, height;
+
+	screen = NULL;
+	if (efi_video_open(efi_storage_bus(), &width, &height))
+		screen = efi_screen_make(EFI_VIDEO_PLACE, width, height);
+}
+
 static efi_status_t begin(efi_handle_t controller)
 {
 	efi_status_t status;
 
 	if (!efi_storage_open())
 		return EFI_DEVICE_ERROR;
+	open_screen();
 	status = efi_boot->create_event(EFI_EVENT_EXIT_BOOT_SERVICES, EFI_TPL_NOTIFY, hand_over,
 					NULL, &hand_over_event);
 	if (status == EFI_SUCCESS) {
-		status = efi_boot->install_protocols(&controller, &efi_scsi_guid, &scsi, NULL);
+		status =
+			efi_boot->install_protocols(&controller, &efi_scsi_guid, &scsi,
+						    screen ? &efi_screen_guid : NULL, screen, NULL);
 		if (status != EFI_SUCCESS)
 			efi_boot->close_event(hand_over_event);
 	}
-	if (status != EFI_SUCCESS) {
-		efi_storage_close();
-		efi_storage_free();
-	}
+	if (status != EFI_SUCCESS)
+		end();
 	return status;
 }
 
@@ -311,14 +332,13 @@ static efi_status_t driver_start(struct efi_driver_binding *binding, efi_handle_
 static efi_status_t driver_stop(struct efi_driver_binding *binding, efi_handle_t controller,
 				uint64_t child_count, efi_handle_t *children)
 {
-	efi_status_t status =
-		efi_boot->uninstall_protocols(controller, &efi_scsi_guid, &scsi, NULL);
+	efi_status_t status = efi_boot->uninstall_protocols(
+		controller, &efi_scsi_guid, &scsi, screen ? &efi_screen_guid : NULL, screen, NULL);
 
 	if (status != EFI_SUCCESS)
 		return status;
 	efi_boot->close_event(hand_over_event);
-	efi_storage_close();
-	efi_storage_free();
+	end();
 	close_pci(binding, controller);
 	return EFI_SUCCESS;
 }

@@ -114,6 +114,11 @@ bool efi_storage_open(void)
 	return true;
 }
 
+struct vmbus_client *efi_storage_bus(void)
+{
+	return &storage.bus;
+}
+
 /* A host that does not answer any more is left as it is. */
 void efi_storage_close(void)
 {

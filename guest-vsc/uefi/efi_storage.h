@@ -34,6 +34,9 @@ void efi_storage_close(void);
 /* Frees what opening has allocated. */
 void efi_storage_free(void);
 
+/* VMBus, for other devices, as long as storage is open. */
+struct vmbus_client *efi_storage_bus(void);
+
 /* Whether there is one; and the first one behind another, or at all if place is NULL. */
 bool efi_storage_has(const struct efi_storage_place *place);
 bool efi_storage_next(const struct efi_storage_place *place, struct efi_storage_place *ret_next);

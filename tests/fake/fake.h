@@ -198,6 +198,9 @@ const struct vmbus_message_offer_channel *fake_find_offer(struct fake *fake,
 							  const struct guid *instance,
 							  uint16_t sub_channel_index);
 
+/* Whether there is one now; it waits for none. */
+bool fake_has_offer(const struct fake *fake, const struct guid *type);
+
 /* Return: whether the host answered. */
 bool fake_unload(struct fake *fake);
 

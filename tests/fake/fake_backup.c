@@ -26,7 +26,7 @@ struct served {
 	struct disk_point *points[DISKS_MAX];
 	struct nbd_served names[DISKS_MAX];
 	struct nbd_server *server; /* NULL: not yet */
-	int parent; /* a byte: it has begun; from there a socket with 'c', 'l', or how it ends */
+	int parent; /* a byte: it has begun; from there a socket with 'r', 'l', or how it ends */
 	struct loop_operation operation;
 	char word;
 	bool complete, ending;
@@ -93,18 +93,15 @@ static void on_stopped(void *data)
 		disk_retire(served->disks[i], on_retired, served);
 }
 
-/* A client, or a socket that listens. */
+/* A socket that listens. */
 static void start_server(struct served *served, int socket)
 {
 	const struct nbd_server_options options = { .served = served->names,
 						    .count = served->count,
-						    .releases = served->word == 'c' };
+						    .releases = served->word == 'r' };
 
 	need(nbd_server_new(served->loop, &options, &served->server) == 0);
-	if (served->word == 'l')
-		nbd_server_listen(served->server, socket);
-	else
-		need(nbd_server_add(served->server, socket) == 0);
+	nbd_server_listen(served->server, socket);
 }
 
 static void on_word(struct loop_operation *operation, int result, bool more)
@@ -149,13 +146,15 @@ static void add_disk(struct served *served, int image_fd, const int fds[2], cons
 {
 	const struct image_options options = { .sector_size = 512 };
 	size_t i = served->count++;
+	struct changes_identity opened;
 	enum changes_loss loss;
 	struct image image;
 	struct guid guid;
 
+	changes_identify(image_fd, &opened);
 	need(image_examine(dup(image_fd), &options, &image) == 0);
 	need(disk_file_new(served->loop, &image, 512, &served->disks[i]) == 0);
-	need(disk_changes_new(served->disks[i], served->loop, fds[0], &loss) == 0);
+	need(disk_changes_new(served->disks[i], served->loop, fds[0], &opened, &loss) == 0);
 	need(guid_parse(id, &guid) == 0);
 	while (served->disks[i]->in_flight > 0)
 		need(loop_run_once(served->loop, 1000000000) == 0);
@@ -228,7 +227,7 @@ const char *method_serve_backup(struct fake *fake, struct control_message *messa
 	if (fake->backup.process <= 0 || fake->backup.served)
 		return CONTROL_ERROR_INVALID_STATE;
 	fake->backup.served = true;
-	send_word(fake->backup.socket, arguments->listens ? 'l' : 'c', message->fds[0]);
+	send_word(fake->backup.socket, arguments->releases ? 'r' : 'l', message->fds[0]);
 	return NULL;
 }
 

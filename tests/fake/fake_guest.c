@@ -223,6 +223,15 @@ const struct vmbus_message_offer_channel *fake_find_offer(struct fake *fake,
 	return wait.found;
 }
 
+bool fake_has_offer(const struct fake *fake, const struct guid *type)
+{
+	for (size_t i = 0; i < fake->offer_count; i++) {
+		if (guid_equal(&fake->offers[i].type, type))
+			return true;
+	}
+	return false;
+}
+
 bool fake_unload(struct fake *fake)
 {
 	struct vmbus_message_header unload = { .type = VMBUS_MESSAGE_UNLOAD }, reply;

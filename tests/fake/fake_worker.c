@@ -51,8 +51,6 @@
 #include "tests/fake/fake_backup.h"
 #include "tests/fake/fake_worker_screen.h"
 
-#include <assert.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <mqueue.h>
 #include <poll.h>
@@ -60,7 +58,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 bool asked_for(const struct fake *fake, const char *fault)
 {
@@ -122,24 +119,12 @@ void end(struct fake *fake, const char *reason, const char *message)
 
 /* ---- Methods: each returns NULL, or the code of an error ---- */
 
-static bool is_in(const struct fake *fake, const char *state)
+bool is_in(const struct fake *fake, const char *state)
 {
 	return strcmp(fake->state, state) == 0;
 }
 
-/* fd: taken over; 0: there is none any more. */
-static void set_medium(struct fake *fake, size_t controller, size_t lun, int fd)
-{
-	int *medium;
-
-	assert(controller < DEFINITION_CONTROLLERS_MAX && lun < DEFINITION_LUNS_MAX);
-	medium = &fake->media[controller][lun];
-	if (*medium > 0)
-		close(*medium);
-	*medium = fd;
-}
-
-static const char *member_or(struct control_message *message, const char *key, const char *none)
+const char *member_or(struct control_message *message, const char *key, const char *none)
 {
 	struct json_object *value;
 
@@ -147,7 +132,7 @@ static const char *member_or(struct control_message *message, const char *key, c
 								     : none;
 }
 
-static const char *member(struct control_message *message, const char *key)
+const char *member(struct control_message *message, const char *key)
 {
 	return member_or(message, key, "");
 }
@@ -165,8 +150,8 @@ static bool is_known(const char *name)
 	return strncmp(name, "disk:", 5) == 0 || strncmp(name, "net:", 4) == 0;
 }
 
-static const char *method_descriptors(struct fake *fake, struct control_message *message,
-				      const struct control_arguments *arguments)
+const char *method_descriptors(struct fake *fake, struct control_message *message,
+			       const struct control_arguments *arguments)
 {
 	struct json_object *names = arguments->names;
 
@@ -218,24 +203,7 @@ static const char *method_configure(struct fake *fake, struct control_message *m
 	return asked_for(fake, "refuse-configure") ? CONTROL_ERROR_NOT_CAPABLE : NULL;
 }
 
-static bool has_dynamic_memory(const struct fake *fake)
-{
-	return fake->definition && fake->definition->memory.dynamic.on;
-}
-
-/* This guest does at once what it is asked to. */
-void memory_event(const struct fake *fake)
-{
-	event(fake, "memory",
-	      json_make("state", json_object_new_string("resting"), "target",
-			json_object_new_uint64(fake->memory), "assigned",
-			json_object_new_uint64(fake->memory), "reported",
-			json_object_new_boolean(fake->demand > 0), "demand",
-			json_object_new_uint64(fake->demand), "available",
-			json_object_new_uint64(0), "failures", json_object_new_uint64(0), NULL));
-}
-
-static void tell_all(struct fake *fake)
+void tell_all(struct fake *fake)
 {
 	if (has_dynamic_memory(fake))
 		memory_event(fake);
@@ -271,6 +239,8 @@ static const char *method_start(struct fake *fake, struct control_message *messa
 		return CONTROL_ERROR_INVALID_STATE;
 	snprintf(text, sizeof(text), "guest: begin, %zu descriptors\r\n", fake->descriptor_count);
 	say(fake, text);
+	if (arguments->setup)
+		say(fake, "firmware: setup\r\n");
 	if (fake->definition->boot_order.count > 0) {
 		snprintf(text, sizeof(text), "firmware: %s first of %u\r\n",
 			 definition_drive_names[fake->definition->boot_order.drives[0]],
@@ -302,8 +272,8 @@ static const char *method_resume(struct fake *fake, struct control_message *mess
 	return NULL;
 }
 
-static const char *method_reset(struct fake *fake, struct control_message *message,
-				const struct control_arguments *arguments)
+const char *method_reset(struct fake *fake, struct control_message *message,
+			 const struct control_arguments *arguments)
 {
 	if (is_in(fake, "off"))
 		return CONTROL_ERROR_INVALID_STATE;
@@ -313,172 +283,12 @@ static const char *method_reset(struct fake *fake, struct control_message *messa
 	return NULL;
 }
 
-static const char *method_nmi(struct fake *fake, struct control_message *message,
-			      const struct control_arguments *arguments)
-{
-	if (is_in(fake, "off"))
-		return CONTROL_ERROR_INVALID_STATE;
-	say(fake, "guest: an NMI\r\n");
-	return NULL;
-}
-
-static const char *method_shutdown(struct fake *fake, struct control_message *message,
-				   const struct control_arguments *arguments)
-{
-	if (arguments->hibernate && !fake->definition->services.hibernation)
-		return CONTROL_ERROR_NOT_CAPABLE;
-	if (asked_for(fake, "no-shutdown"))
-		return CONTROL_ERROR_NOT_CONNECTED;
-	if (arguments->reboot)
-		return method_reset(fake, message, arguments);
-	if (!asked_for(fake, "slow-shutdown"))
-		end(fake, arguments->hibernate ? "guest-hibernated" : "guest-shutdown", "");
-	return NULL;
-}
-
 static const char *method_stop(struct fake *fake, struct control_message *message,
 			       const struct control_arguments *arguments)
 {
 	if (!asked_for(fake, "mute-stop"))
 		end(fake, "stopped", "");
 	return NULL;
-}
-
-void eject_all(struct fake *fake)
-{
-	for (size_t i = 0; i < fake->definition->disk_count; i++) {
-		const struct definition_disk *disk = &fake->definition->disks[i];
-
-		if (disk->drive == DEFINITION_DRIVE_DVD)
-			event(fake, "ejected",
-			      json_make("controller", json_object_new_int64(disk->controller),
-					"lun", json_object_new_int64(disk->lun), NULL));
-	}
-}
-
-static const char *method_memory(struct fake *fake, struct control_message *message,
-				 const struct control_arguments *arguments)
-{
-	if (!has_dynamic_memory(fake))
-		return CONTROL_ERROR_INVALID_STATE;
-	fake->memory = arguments->size;
-	memory_event(fake);
-	return NULL;
-}
-
-/* A disk comes to a place that is free, and what else is asked is of one that is there. */
-static const char *take_place(struct fake *fake, struct control_message *message,
-			      const struct control_arguments *arguments, unsigned *ret_controller,
-			      unsigned *ret_lun)
-{
-	struct definition_disk disk;
-	struct json_error error;
-	bool *there;
-
-	*ret_controller = arguments->controller;
-	*ret_lun = arguments->lun;
-	if (arguments->disk) {
-		if (definition_disk_from_json(arguments->disk, &disk, &error) < 0)
-			return CONTROL_ERROR_INVALID;
-		*ret_controller = disk.controller;
-		*ret_lun = disk.lun;
-		definition_disk_deinit(&disk);
-	}
-	there = &fake->drives[*ret_controller][*ret_lun];
-	if (*there == (arguments->disk != NULL))
-		return *there ? CONTROL_ERROR_EXISTS : CONTROL_ERROR_NOT_FOUND;
-	*there = strcmp(message->name, "detach") != 0;
-	return NULL;
-}
-
-static const char *method_disk(struct fake *fake, struct control_message *message,
-			       const struct control_arguments *arguments)
-{
-	unsigned controller, lun;
-	const char *code;
-	char text[512];
-
-	if (asked_for(fake, "eject-meanwhile"))
-		eject_all(fake);
-	if (asked_for(fake, "refuse-disks"))
-		return CONTROL_ERROR_BUSY;
-	code = take_place(fake, message, arguments, &controller, &lun);
-	if (code)
-		return code;
-	if (strcmp(message->name, "detach") == 0)
-		fake->detach = message->id;
-	snprintf(text, sizeof(text), "guest: %s %s, %zu descriptors\r\n", message->name,
-		 json_object_to_json_string_ext(message->body, JSON_C_TO_STRING_PLAIN),
-		 message->fd_count);
-	set_medium(fake, controller, lun, message->fd_count > 0 ? TAKE_FD(message->fds[0]) : 0);
-	/* Parents stay open for good. */
-	for (size_t i = 1; i < message->fd_count; i++)
-		(void)TAKE_FD(message->fds[i]);
-	say(fake, text);
-	return NULL;
-}
-
-/* Of what the disks have been, others may read from now on. */
-static void share_medium(struct fake *fake, unsigned controller, unsigned lun)
-{
-	struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET };
-	int *medium = &fake->media[controller][lun];
-
-	if (*medium > 0 && fcntl(*medium, F_OFD_SETLK, &lock) < 0)
-		perror("fake worker: fork");
-	/* It stays open for good. */
-	*medium = 0;
-}
-
-static const char *fork_disk(struct fake *fake, struct control_message *message,
-			     struct json_object *object, size_t index)
-{
-	struct definition_disk disk;
-	struct json_error error;
-	unsigned controller, lun;
-	bool vhdx;
-
-	if (definition_disk_from_json(object, &disk, &error) < 0)
-		return CONTROL_ERROR_INVALID;
-	controller = disk.controller;
-	lun = disk.lun;
-	vhdx = disk.format && strcmp(disk.format, "vhdx") == 0;
-	definition_disk_deinit(&disk);
-	if (!fake->drives[controller][lun])
-		return CONTROL_ERROR_NOT_FOUND;
-	if (!vhdx)
-		return CONTROL_ERROR_INVALID;
-	if (message->fd_count == 0)
-		return NULL;
-	share_medium(fake, controller, lun);
-	set_medium(fake, controller, lun, TAKE_FD(message->fds[index]));
-	return NULL;
-}
-
-static const char *method_fork(struct fake *fake, struct control_message *message,
-			       const struct control_arguments *arguments)
-{
-	size_t count = json_object_array_length(arguments->disks);
-	const char *code = NULL;
-	char text[64];
-
-	if (asked_for(fake, message->fd_count ? "refuse-fork" : "refuse-prepare"))
-		return CONTROL_ERROR_BUSY;
-	if (asked_for(fake, "die-before-fork") && message->fd_count)
-		_exit(3);
-	for (size_t i = 0; !code && i < count; i++) {
-		if (message->fd_count && message->fd_count <= i)
-			return CONTROL_ERROR_INVALID;
-		code = fork_disk(fake, message, json_object_array_get_idx(arguments->disks, i), i);
-	}
-	if (!code && message->fd_count > count)
-		return CONTROL_ERROR_INVALID;
-	if (asked_for(fake, "die-after-fork") && message->fd_count)
-		_exit(3);
-	snprintf(text, sizeof(text), "guest: %s of %zu disks\r\n", message->name, count);
-	if (!code)
-		say(fake, text);
-	return code;
 }
 
 /* Of actions, and of pinning. */
@@ -527,366 +337,6 @@ static const char *method_adapter(struct fake *fake, struct control_message *mes
 	return NULL;
 }
 
-/* A guest that has one value, and takes any. */
-static const char *method_value(struct fake *fake, struct control_message *message,
-				const struct control_arguments *arguments)
-{
-	char text[256];
-
-	if (asked_for(fake, "no-services"))
-		return CONTROL_ERROR_NOT_CONNECTED;
-	if (strcmp(message->name, "get_value") == 0 && strcmp(member(message, "key"), "color") != 0)
-		return CONTROL_ERROR_NOT_FOUND;
-	if (strcmp(message->name, "delete_value") == 0)
-		return CONTROL_ERROR_REFUSED;
-	snprintf(text, sizeof(text), "guest: %s %s %s=%s\r\n", message->name,
-		 member(message, "pool"), member(message, "key"), member(message, "value"));
-	say(fake, text);
-	return NULL;
-}
-
-/* A guest with a keyboard, where the definition has one. */
-static const char *method_press_keys(struct fake *fake, struct control_message *message,
-				     const struct control_arguments *arguments)
-{
-	char text[1024];
-
-	if (json_object_array_length(arguments->keys) == 0)
-		return CONTROL_ERROR_INVALID;
-	if (!fake->definition->keyboard)
-		return CONTROL_ERROR_NOT_CAPABLE;
-	snprintf(text, sizeof(text), "guest: keys %s\r\n",
-		 json_object_to_json_string_ext(arguments->keys, JSON_C_TO_STRING_PLAIN));
-	say(fake, text);
-	return NULL;
-}
-
-/* A screen of two pixels, blue and red. */
-static const char *method_take_picture(struct fake *fake, struct control_message *message,
-				       const struct control_arguments *arguments)
-{
-	static const uint8_t pixels[] = { 0xff, 0, 0, 0, 0, 0, 0xff, 0 };
-	struct stat status;
-
-	if (!fake->definition->video.present)
-		return CONTROL_ERROR_NOT_CAPABLE;
-	if (fstat(message->fds[0], &status) < 0 || status.st_size != CONTROL_PICTURE_SIZE)
-		return CONTROL_ERROR_INVALID;
-	if (pwrite(message->fds[0], pixels, sizeof(pixels), 0) != sizeof(pixels))
-		return CONTROL_ERROR_FAILED;
-	return NULL;
-}
-
-static const char *method_snapshot(struct fake *fake, struct control_message *message,
-				   const struct control_arguments *arguments)
-{
-	char text[64];
-
-	if (asked_for(fake, "no-services"))
-		return CONTROL_ERROR_NOT_CONNECTED;
-	snprintf(text, sizeof(text), "guest: %s %s\r\n", message->name, member(message, "limit"));
-	say(fake, text);
-	return NULL;
-}
-
-static const char *method_copy(struct fake *fake, struct control_message *message,
-			       const struct control_arguments *arguments)
-{
-	char text[512], content[64] = "";
-
-	if (asked_for(fake, "no-services"))
-		return CONTROL_ERROR_NOT_CONNECTED;
-	if (strcmp(arguments->path, "/there") == 0 && !arguments->overwrite)
-		return CONTROL_ERROR_EXISTS;
-	if (strcmp(arguments->path, "/silence") == 0)
-		return CONTROL_ERROR_TIMEOUT;
-	fake->copy = message->id;
-	event(fake, "copy",
-	      json_make("copied", json_object_new_int64(1), "size", json_object_new_int64(5),
-			NULL));
-	(void)!pread(message->fds[0], content, sizeof(content) - 1, 0);
-	snprintf(text, sizeof(text), "guest: has %s: %s\r\n", arguments->path, content);
-	say(fake, text);
-	return NULL;
-}
-
-/* A "core file" of five bytes. */
-static const char *method_dump(struct fake *fake, struct control_message *message,
-			       const struct control_arguments *arguments)
-{
-	bool runs = is_in(fake, "running");
-
-	if (is_in(fake, "off"))
-		return CONTROL_ERROR_INVALID_STATE;
-	if (lseek(message->fds[0], 0, SEEK_END) != 0)
-		return CONTROL_ERROR_INVALID;
-	if (runs)
-		state_event(fake, "paused", "", "");
-	(void)!write(message->fds[0], "core\n", 5);
-	if (runs)
-		state_event(fake, "running", "", "");
-	fake->dump = message->id;
-	event(fake, "dump",
-	      json_make("done", json_object_new_int64(2), "size", json_object_new_int64(5), NULL));
-	return asked_for(fake, "no-room") ? CONTROL_ERROR_FAILED : NULL;
-}
-
-static const char saved_text[] = "a fake saved VM\n";
-
-static const char *method_save(struct fake *fake, struct control_message *message,
-			       const struct control_arguments *arguments)
-{
-	if (is_in(fake, "off"))
-		return CONTROL_ERROR_INVALID_STATE;
-	if (lseek(message->fds[0], 0, SEEK_END) != 0)
-		return CONTROL_ERROR_INVALID;
-	if (is_in(fake, "running"))
-		state_event(fake, "paused", "", "");
-	fake->save = message->id;
-	event(fake, "save",
-	      json_make("done", json_object_new_int64(2), "size", json_object_new_int64(5), NULL));
-	if (asked_for(fake, "refuse-save")) {
-		state_event(fake, "running", "", "");
-		return CONTROL_ERROR_FAILED;
-	}
-	if (write(message->fds[0], saved_text, sizeof(saved_text) - 1) < 0)
-		return CONTROL_ERROR_FAILED;
-	fake->saved = !asked_for(fake, "slow-save");
-	return NULL;
-}
-
-static int hand_over_one(int socket, const char *name, int fd)
-{
-	struct json_object *names = json_object_new_array();
-	int r;
-
-	if (fd < 0)
-		return 0;
-	json_append(&names, json_object_new_string(name));
-	names = json_make("names", names, NULL);
-	r = control_send_request(socket, 1, "descriptors", names, &fd, 1);
-	json_object_put(names);
-	return r;
-}
-
-static int hand_over_all(const struct fake *fake, int socket)
-{
-	int r = hand_over_one(socket, "serial", fake->serial);
-
-	if (r == 0)
-		r = hand_over_one(socket, "end", fake->end);
-	for (unsigned i = 0; i < DEFINITION_CONTROLLERS_MAX; i++)
-		for (unsigned j = 0; r == 0 && j < DEFINITION_LUNS_MAX; j++) {
-			char name[32];
-
-			snprintf(name, sizeof(name), "disk:%u:%u", i, j);
-			r = hand_over_one(socket, name, fake->media[i][j] ? fake->media[i][j] : -1);
-		}
-	return r;
-}
-
-static const char *method_hand_over(struct fake *fake, struct control_message *message,
-				    const struct control_arguments *arguments)
-{
-	if (!is_in(fake, "running"))
-		return CONTROL_ERROR_INVALID_STATE;
-	if (asked_for(fake, "refuse-hand-over") || !fake->definition->memory.shared)
-		return CONTROL_ERROR_NOT_CAPABLE;
-	if (asked_for(fake, "die-in-hand-over"))
-		_exit(3);
-	state_event(fake, "paused", "", "");
-	if (write(message->fds[0], saved_text, sizeof(saved_text) - 1) < 0 ||
-	    hand_over_all(fake, message->fds[1]) < 0)
-		return CONTROL_ERROR_FAILED;
-	fake->saved = true;
-	return NULL;
-}
-
-static const char *method_take_over(struct fake *fake, struct control_message *message,
-				    const struct control_arguments *arguments)
-{
-	struct control_message one;
-	const char *error = NULL;
-
-	while (!error && control_receive(message->fds[0], &one) == 0) {
-		struct control_arguments names = { 0 };
-
-		if (json_object_object_get_ex(one.body, "names", &names.names))
-			error = method_descriptors(fake, &one, &names);
-		control_message_deinit(&one);
-	}
-	return error;
-}
-
-static const char *method_cancel_save(struct fake *fake, struct control_message *message,
-				      const struct control_arguments *arguments)
-{
-	if (!asked_for(fake, "slow-save"))
-		return NULL;
-	state_event(fake, "running", "", "");
-	if (control_send_error(fake->control, fake->save, CONTROL_ERROR_FAILED,
-			       "the save was cancelled") < 0)
-		perror("fake worker: cancel_save");
-	return NULL;
-}
-
-static const char *method_restore(struct fake *fake, struct control_message *message,
-				  const struct control_arguments *arguments)
-{
-	char text[sizeof(saved_text)] = "";
-
-	if (!is_in(fake, "off"))
-		return CONTROL_ERROR_INVALID_STATE;
-	if (asked_for(fake, "refuse-restore") ||
-	    pread(message->fds[0], text, sizeof(text) - 1, 0) < 0 || strcmp(text, saved_text) != 0)
-		return CONTROL_ERROR_FAILED;
-	fake->saved = true;
-	say(fake, "guest: restored\r\n");
-	state_event(fake, "paused", "", "");
-	tell_all(fake);
-	return NULL;
-}
-
-/* What a worker of this kind sends a VM as, and how it is told that it has come. */
-static const char moved_text[] = "a fake VM that moves\n", came_text[] = "came\n";
-
-static bool hears(int socket, const char *expected)
-{
-	char text[64] = "";
-	size_t size = strlen(expected);
-
-	return recv(socket, text, size, MSG_WAITALL) == (ssize_t)size &&
-	       memcmp(text, expected, size) == 0;
-}
-
-static bool says(int socket, const char *text)
-{
-	size_t size = strlen(text);
-
-	return send(socket, text, size, MSG_NOSIGNAL) == (ssize_t)size;
-}
-
-static void say_options(struct fake *fake, const struct control_arguments *arguments)
-{
-	char text[128];
-
-	snprintf(text, sizeof(text), "guest: sent, bandwidth %llu, downtime %llu, force %d\r\n",
-		 (unsigned long long)arguments->bandwidth,
-		 (unsigned long long)arguments->max_downtime, arguments->force);
-	say(fake, text);
-}
-
-static const char *method_send(struct fake *fake, struct control_message *message,
-			       const struct control_arguments *arguments)
-{
-	struct stat stat;
-
-	if (is_in(fake, "off"))
-		return CONTROL_ERROR_INVALID_STATE;
-	if (fstat(message->fds[0], &stat) < 0 || !S_ISSOCK(stat.st_mode))
-		return CONTROL_ERROR_INVALID;
-	say_options(fake, arguments);
-	fake->send = message->id;
-	if (asked_for(fake, "slow-send"))
-		return NULL;
-	if ((!says(message->fds[0], moved_text) || !hears(message->fds[0], came_text)) &&
-	    !asked_for(fake, "unknown-send"))
-		return CONTROL_ERROR_FAILED;
-	fake->saved = true;
-	if (is_in(fake, "running"))
-		state_event(fake, "paused", "", "");
-	return asked_for(fake, "unknown-send") ? CONTROL_ERROR_UNKNOWN_OUTCOME : NULL;
-}
-
-static const char *method_receive(struct fake *fake, struct control_message *message,
-				  const struct control_arguments *arguments)
-{
-	if (!is_in(fake, "off"))
-		return CONTROL_ERROR_INVALID_STATE;
-	if (!hears(message->fds[0], moved_text))
-		return CONTROL_ERROR_FAILED;
-	say(fake, "guest: received\r\n");
-	state_event(fake, "running", "", "");
-	tell_all(fake);
-	return says(message->fds[0], came_text) ? NULL : CONTROL_ERROR_FAILED;
-}
-
-static const char *method_cancel_move(struct fake *fake, struct control_message *message,
-				      const struct control_arguments *arguments)
-{
-	if (asked_for(fake, "slow-send") &&
-	    control_send_error(fake->control, fake->send, CONTROL_ERROR_FAILED,
-			       "the move was cancelled") < 0)
-		perror("fake worker: cancel_move");
-	return NULL;
-}
-
-static const char *method_cancel_dump(struct fake *fake, struct control_message *message,
-				      const struct control_arguments *arguments)
-{
-	if (asked_for(fake, "slow-dump") &&
-	    control_send_error(fake->control, fake->dump, CONTROL_ERROR_FAILED,
-			       "the dump was cancelled") < 0)
-		perror("fake worker: cancel_dump");
-	return NULL;
-}
-
-/* In a process of its own, until no more comes. */
-_Noreturn static void echo(int fd)
-{
-	char bytes[4096];
-	ssize_t size;
-
-	while ((size = read(fd, bytes, sizeof(bytes))) > 0)
-		if (write(fd, bytes, (size_t)size) != size)
-			break;
-	_exit(0);
-}
-
-/* The guest's agent, with the connection as its standard input. */
-_Noreturn static void become_agent(struct fake *fake, int fd)
-{
-	const char *path = strstr(fake->definition->boot.command_line, "agent=") + 6;
-
-	if (dup2(fd, STDIN_FILENO) >= 0)
-		execl(path, path, NULL);
-	_exit(1);
-}
-
-/* On port 7 all is sent back, nobody is on 9, and on every other somebody says which it is. */
-static const char *method_open_socket(struct fake *fake, struct control_message *message,
-				      const struct control_arguments *arguments)
-{
-	if (asked_for(fake, "no-services"))
-		return CONTROL_ERROR_NOT_CONNECTED;
-	if (arguments->port == 1021 && asked_for(fake, "agent=")) {
-		if (fork() == 0)
-			become_agent(fake, message->fds[0]);
-		return NULL;
-	}
-	if (arguments->port == 9)
-		return CONTROL_ERROR_REFUSED;
-	if (arguments->port == 7 && fork() == 0)
-		echo(message->fds[0]);
-	if (arguments->port != 7)
-		dprintf(message->fds[0], "guest: port %u\n", arguments->port);
-	return NULL;
-}
-
-/* The guest says "hello" on the connection that it asked for. */
-static const char *method_answer_socket(struct fake *fake, struct control_message *message,
-					const struct control_arguments *arguments)
-{
-	char text[64];
-
-	snprintf(text, sizeof(text), "guest: request %u is %s\r\n", arguments->request,
-		 message->fd_count ? "connected" : "refused");
-	if (message->fd_count)
-		dprintf(message->fds[0], "hello");
-	say(fake, text);
-	return NULL;
-}
-
 static const char *method_statistics(struct fake *fake, struct control_message *message,
 				     const struct control_arguments *arguments)
 {
@@ -900,82 +350,8 @@ static const char *method_nothing(struct fake *fake, struct control_message *mes
 	return NULL;
 }
 
-/* Disk 0:0 cannot be written; what is said of it is hostile. */
-void disk_event(struct fake *fake, const char *health)
-{
-	event(fake, "disk",
-	      json_make("controller", json_object_new_int64(0), "lun", json_object_new_int64(0),
-			"health", json_object_new_string(health), "size",
-			json_object_new_int64(4096), "sector_size", json_object_new_int64(512),
-			"held", json_object_new_int64(1), "errors", json_object_new_int64(2),
-			"error", json_object_new_string("No space \x1b[31m"), "operation",
-			json_object_new_string("write"), "offset", json_object_new_int64(512),
-			NULL));
-}
-
-/* Without a descriptor the disk is lost. */
-static const char *method_reconnect(struct fake *fake, struct control_message *message,
-				    const struct control_arguments *arguments)
-{
-	if (!fake->drives[arguments->controller][arguments->lun])
-		return CONTROL_ERROR_NOT_FOUND;
-	if (message->fd_count)
-		set_medium(fake, arguments->controller, arguments->lun, TAKE_FD(message->fds[0]));
-	else
-		disk_event(fake, "lost");
-	return NULL;
-}
-
-/* Disks are as large as their files. */
-static long long fake_size(const struct fake *fake, const struct control_arguments *arguments)
-{
-	struct stat status;
-
-	return fstat(fake->media[arguments->controller][arguments->lun], &status) < 0
-		       ? 0
-		       : (long long)status.st_size;
-}
-
-static const char *method_measure(struct fake *fake, struct control_message *message,
-				  const struct control_arguments *arguments)
-{
-	char text[80];
-
-	if (!fake->drives[arguments->controller][arguments->lun])
-		return CONTROL_ERROR_NOT_FOUND;
-	if (asked_for(fake, "refuse-disks"))
-		return CONTROL_ERROR_INVALID;
-	snprintf(text, sizeof(text), "guest: disk %u:%u has %lld bytes\r\n", arguments->controller,
-		 arguments->lun, fake_size(fake, arguments));
-	say(fake, text);
-	return NULL;
-}
-
-static const char *method_cancel_detach(struct fake *fake, struct control_message *message,
-					const struct control_arguments *arguments)
-{
-	AUTO_JSON struct json_object *result =
-		json_make("in_use", json_object_new_boolean(true), NULL);
-
-	if (asked_for(fake, "slow-detach") &&
-	    control_send_reply(fake->control, fake->detach, result) < 0)
-		perror("fake worker: cancel_detach");
-	return NULL;
-}
-
-static const char *method_cancel_copy(struct fake *fake, struct control_message *message,
-				      const struct control_arguments *arguments)
-{
-	if (asked_for(fake, "slow-copy") &&
-	    control_send_error(fake->control, fake->copy, CONTROL_ERROR_FAILED,
-			       "the copy was cancelled") < 0)
-		perror("fake worker: cancel_copy");
-	return NULL;
-}
-
 static const struct {
-	const char *(*handle)(struct fake *fake, struct control_message *message,
-			      const struct control_arguments *arguments);
+	fake_method_fn *handle;
 	const char *mute; /* the fault with which it is not answered */
 } methods[] = {
 	[CONTROL_METHOD_descriptors] = { method_descriptors, NULL },
@@ -1088,7 +464,7 @@ static struct json_object *make_result(struct fake *fake, enum control_method_id
 			       : make_inspection(arguments->part, arguments->first);
 	case CONTROL_METHOD_send:
 		return json_make("rounds", json_object_new_int64(1), "bytes",
-				 json_object_new_int64(sizeof(moved_text) - 1), "blackout",
+				 json_object_new_int64((int64_t)fake_moved_size()), "blackout",
 				 json_object_new_int64(1000), NULL);
 	case CONTROL_METHOD_begin_backup:
 		return json_make("disks", json_object_new_array(), NULL);

@@ -414,6 +414,26 @@ static void type_no_heartbeat(struct fake *fake)
 	event(fake, "heartbeat", json_make("status", json_object_new_string("lost"), NULL));
 }
 
+static void firmware_event(struct fake *fake, const char *word)
+{
+	event(fake, "firmware", json_make("state", json_object_new_string(word), NULL));
+}
+
+static void type_no_boot_device(struct fake *fake)
+{
+	firmware_event(fake, "no-boot-device");
+}
+
+static void type_refused_loader(struct fake *fake)
+{
+	firmware_event(fake, "refused-loader");
+}
+
+static void type_boots(struct fake *fake)
+{
+	firmware_event(fake, "");
+}
+
 static const struct {
 	const char *line;
 	void (*act)(struct fake *fake);
@@ -430,6 +450,9 @@ static const struct {
 	{ "addresses", type_addresses },
 	{ "flood", type_flood },
 	{ "no-heartbeat", type_no_heartbeat },
+	{ "no-boot-device", type_no_boot_device },
+	{ "refused-loader", type_refused_loader },
+	{ "boots", type_boots },
 	{ "talk", type_talk },
 	{ "large", type_large },
 	{ "flood-large", type_flood_large },

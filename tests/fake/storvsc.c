@@ -14,11 +14,10 @@ static const struct guid ide_type =
 bool storvsc_open(struct storvsc *storvsc, struct fake *fake, uint16_t sub_channel_index,
 		  uint32_t ring_pages)
 {
+	bool ide = fake_has_offer(fake, &ide_type) && !fake_has_offer(fake, &storvsc_type);
 	const struct vmbus_message_offer_channel *offer =
-		fake_find_offer(fake, &storvsc_type, NULL, sub_channel_index);
+		fake_find_offer(fake, ide ? &ide_type : &storvsc_type, NULL, sub_channel_index);
 
-	if (!offer)
-		offer = fake_find_offer(fake, &ide_type, NULL, sub_channel_index);
 	if (!offer)
 		return false;
 	memset(storvsc, 0, sizeof(*storvsc));

@@ -52,6 +52,10 @@ static void flash_is_memory(void *data, bool is_memory)
 
 static uint8_t flash[FLASH_SIZE];
 
+static void firmware_said(void *data, enum firmware_word word)
+{
+}
+
 static const struct chipset_callbacks callbacks = {
 	.set_interrupt = set_interrupt,
 	.console_output = nothing,
@@ -61,6 +65,7 @@ static const struct chipset_callbacks callbacks = {
 	.handed_over = nothing,
 	.flash_is_memory = flash_is_memory,
 	.flash_changed = nothing,
+	.firmware_said = firmware_said,
 };
 
 static void save(struct chipset *chipset, struct state_writer *ret_state)

@@ -64,7 +64,7 @@ static void prepare(void)
 	changes_head_init(&head, SIZE);
 	if (loop_new(64, &loop) < 0 || disk_memory_new(loop, SIZE, 512, &disk) < 0 ||
 	    ftruncate(map, (off_t)changes_file_size(&head)) < 0 ||
-	    disk_changes_new(disk, loop, map, &loss) < 0)
+	    disk_changes_new(disk, loop, map, NULL, &loss) < 0)
 		abort();
 	memset(disk_memory_bytes(disk), 1, SIZE / 2);
 	disk_point_end(begin(1), false);

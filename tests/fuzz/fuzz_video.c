@@ -152,6 +152,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check();
 	}
 	fake_stop(fake);
+	video_reset(video);
 	assert(video_report(video).state == VIDEO_ABSENT && !placed);
 	fake->ram_used = HV_PAGE_SIZE;
 	return 0;

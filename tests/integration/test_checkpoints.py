@@ -276,11 +276,11 @@ class Refused(CheckpointTest):
         self.make_vm()
         self.make("a")
         self.ok("start", "vm")
-        for words in (["apply", "vm", "a", "--discard"], ["delete", "vm", "a"]):
-            self.refused(WRONG_STATE, "checkpoint", *words, says="running")
+        self.refused(WRONG_STATE, "checkpoint", "apply", "vm", "a", "--discard", says="running")
         self.ok("checkpoint", "list", "vm")
         self.ok("save", "vm")
-        self.refused(WRONG_STATE, "checkpoint", "create", "vm", says="saved")
+        for words in (["create", "vm"], ["delete", "vm", "a"]):
+            self.refused(WRONG_STATE, "checkpoint", *words, says="saved")
 
     def test_formats(self):
         self.create(disks=[self.disk("raw")])
@@ -469,6 +469,106 @@ class Merge(CheckpointTest):
         self.run_once()
 
 
+class Clone(CheckpointTest):
+    """Other VMs, of what one is, or was."""
+
+    def make_tree(self):
+        self.make_vm(network_adapters=[{"switch": "none"}])
+        for value, name in enumerate("ab", 1):
+            write_block(self.paths()[0], value, value)
+            write_block(self.paths()[1], 0, 7)
+            self.make(name)
+        write_block(self.paths()[0], 0, 9)
+
+    def check_clone(self, name, first):
+        was, made = self.show()["definition"], self.show(name)["definition"]
+        self.assertNotEqual(made["uuid"], was["uuid"])
+        self.assertNotIn("generation_id", made)
+        self.assertNotEqual(made["network_adapters"][0]["mac"], was["network_adapters"][0]["mac"])
+        for key in "uuid", "generation_id", "name", "network_adapters", "disks":
+            was.pop(key, None)
+            made.pop(key, None)
+        self.assertEqual(made, was)
+        self.assertEqual([os.path.basename(path) for path in self.paths(name)],
+                         [f"{name}.vhdx", f"{name}-2.vhdx"])
+        self.assertIsNone(self.parent(self.paths(name)[0]))
+        for path, blocks in zip(self.paths(name), (first, [7, 0, 0, 0])):
+            raw = self.folder / "raw"
+            self.ok("disk", "convert", path, raw, "--format", "raw")
+            self.assertEqual(raw.read_bytes(), b"".join(bytes([value]) * MIB for value in blocks))
+            raw.unlink()
+        self.run_once(name)
+
+    def test_of_a_vm(self):
+        self.make_tree()
+        self.assertEqual(self.ok("clone", "vm", "other"), "VM 'other' made, as 'vm' is\n")
+        self.check_clone("other", [9, 1, 2, 0])
+        self.assertEqual(self.tree("other")["checkpoints"], [])
+        self.run_once()
+        before = self.names()
+        self.refused(FAILED, "clone", "vm", "other", says="already")
+        self.assertEqual(self.names(), before)
+
+    def test_of_a_checkpoint_of_one_that_runs(self):
+        self.make_tree()
+        elsewhere = self.folder / "elsewhere"
+        elsewhere.mkdir()
+        self.ok("start", "vm")
+        self.refused(WRONG_STATE, "clone", "vm", "other", says="--checkpoint")
+        self.ok("clone", "vm", "other", "--checkpoint", "a", "--to", elsewhere)
+        self.assertEqual({os.path.dirname(path) for path in self.paths("other")}, {str(elsewhere)})
+        self.check_clone("other", [0, 1, 0, 0])
+        self.refused(NO_SUCH_VM, "clone", "vm", "third", "--checkpoint", "c", says="no checkpoint 'c'")
+
+    def test_linked(self):
+        """What stands on a checkpoint's disk keeps it, whatever becomes of the checkpoint."""
+        self.make_tree()
+        self.refused(USAGE, "clone", "vm", "other", "--linked", says="--checkpoint")
+        self.ok("clone", "vm", "other", "--checkpoint", "b", "--linked")
+        under = [self.chain(path)[1] for path in self.paths("other")]
+        self.assertEqual(self.contents(self.paths("other")), [[0, 1, 2, 0], [7, 0, 0, 0]])
+        write_block(self.paths("other")[0], 3, 5)
+        self.run_once("other")
+        # It would be merged with what the VM has on it.
+        self.refused(FAILED, "checkpoint", "delete", "vm", "b", says="VM 'other'")
+        self.assertEqual(self.hidden(), [2])
+        self.assertEqual(self.contents(self.paths("other")), [[0, 1, 2, 5], [7, 0, 0, 0]])
+        # Nothing of the VM's needs it any more.
+        self.apply("a")
+        self.assertTrue(all(os.path.exists(path) for path in under))
+        self.run_once("other")
+        self.assertEqual(self.contents(self.paths("other")), [[0, 1, 2, 5], [7, 0, 0, 0]])
+        self.ok("delete", "other")
+        self.make("c")
+        self.ok("checkpoint", "delete", "vm", "c")
+        self.assertFalse(any(os.path.exists(path) for path in under))
+
+    def test_one_that_cannot_be_made(self):
+        """The second disk's place is taken: there is no VM, and it is said what stays."""
+        self.make_tree()
+        (self.home / "other-2.vhdx").write_bytes(b"mine")
+        result = self.vmctl("clone", "vm", "other")
+        self.assertEqual(result.status, FAILED)
+        self.assertIn("other.vhdx' has been made, and stays", result.err)
+        self.refused(NO_SUCH_VM, "show", "other")
+        self.assertEqual((self.home / "other-2.vhdx").read_bytes(), b"mine")
+
+    def test_exported(self):
+        self.make_tree()
+        out = self.folder / "out"
+        out.mkdir()
+        self.ok("start", "vm")
+        self.ok("checkpoint", "export", "vm", "b", out)
+        self.assertEqual({path.name for path in out.iterdir()}, {"vm.json", "vm.vhdx", "vm-2.vhdx"})
+        self.refused(FAILED, "checkpoint", "export", "vm", "b", out, says="already")
+        self.ok("create", "--from", out / "vm.json", "--name", "other")
+        self.assertEqual({os.path.dirname(path) for path in self.paths("other")}, {str(out)})
+        self.run_once("other")
+        raw = self.folder / "raw"
+        self.ok("disk", "convert", self.paths("other")[0], raw, "--format", "raw")
+        self.assertEqual(raw.read_bytes(), b"".join(bytes([value]) * MIB for value in [0, 1, 2, 0]))
+
+
 class Live(CheckpointTest):
     """Of a VM that runs: the worker, which is asked to go on with children, is one that runs no guest."""
 
@@ -515,6 +615,35 @@ class Live(CheckpointTest):
         self.run_once()
         self.apply("a")
         self.assertEqual(self.contents(self.paths()), [[1, 0, 0, 0], [2, 0, 0, 0]])
+
+    def test_deleted(self):
+        """At once; its disks are merged when the VM is off, whether the daemon that deleted it is there or not."""
+        for killed in False, True:
+            with self.subTest(killed=killed):
+                before = self.make_running()
+                self.make("a")
+                now = self.paths()
+                self.make("b")
+                self.ok("checkpoint", "delete", "vm", "a")
+                self.assertEqual([point["name"] for point in self.tree()["checkpoints"]], ["b"])
+                self.ok("checkpoint", "delete", "vm", "b")
+                self.assertEqual((self.tree()["checkpoints"], self.hidden()), ([], [1, 2]))
+                self.assertEqual(self.chain(self.paths()[0])[1:], [now[0], before[0]])
+                self.assertEqual(self.show()["state"], "running")
+                if killed:
+                    self.kill_vmms()
+                    self.kill_workers()
+                    self.start_vmms()
+                else:
+                    self.ok("stop", "vm")
+                wait_until(lambda: self.paths() == before, "the VM has the disks that it began with")
+                wait_until(lambda: self.names() == {os.path.basename(path) for path in before},
+                           "what was copied is removed")
+                self.assertEqual(self.contents(before), [[1, 0, 0, 0], [2, 0, 0, 0]])
+                self.run_once()
+                self.ok("delete", "vm")
+                for path in before:
+                    os.unlink(path)
 
     def test_what_waits_for_the_next_start_has_them_too(self):
         before = self.make_running()
@@ -727,6 +856,9 @@ class Killed(CheckpointTest):
         self.check_files()
         self.assertNotEqual(before, after)
         for number, step in enumerate(steps, 1):
+            # What is between the steps of a file is tried with the first one.
+            if step in ("FOLDER_OPENED_STAGED", "FOLDER_WROTE_STAGED") and number > 3:
+                continue
             with self.subTest(words=words, number=number, step=step):
                 self.reset()
                 self.arm(number)
@@ -798,19 +930,16 @@ class Killed(CheckpointTest):
 
 
 class Walk(CheckpointTest):
-    """At random, by a seed, with a model of what each checkpoint's disks hold."""
+    """By a seed, the same each time unless VMMS_WALK_SEED says another, with a model of what each checkpoint's disks hold."""
 
     def setUp(self):
         super().setUp()
-        self.seed = int(os.environ.get("VMMS_WALK_SEED", random.randrange(1 << 30)))
+        self.seed = int(os.environ.get("VMMS_WALK_SEED", 1))
         self.chance = random.Random(self.seed)
         self.points = {}  # id: what its disks hold
         self.under = {}  # id: the one it stands on, among those that are there or hidden
         self.current = 0
         self.now = [[0] * BLOCKS for _ in range(self.disks)]
-
-    def depth(self, point):
-        return 0 if point == 0 else 1 + self.depth(self.under[point])
 
     def step_write(self):
         disk, block = self.chance.randrange(self.disks), self.chance.randrange(BLOCKS)
@@ -819,7 +948,8 @@ class Walk(CheckpointTest):
         self.now[disk][block] = value
 
     def step_create(self):
-        if self.depth(self.current) == 12:
+        # What was deleted is merged, and stands below no more.
+        if max(len(list(self.chain(path))) for path in self.paths()) == 1 + 12:
             self.refused(WRONG_STATE, "checkpoint", "create", "vm", says="stand on each other")
             return
         point = self.make()

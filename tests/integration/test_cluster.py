@@ -7,12 +7,14 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
 
 sys.dont_write_bytecode = True
-from rig import OK, TIMEOUT, VMCTL, ServiceTest, arguments, main, wait_until  # noqa: E402
+from rig import (FAILED, NO_SERVICE, NO_SUCH_VM, OK, TIMEOUT, USAGE, VMCTL, WRONG_STATE, ServiceTest,  # noqa: E402
+                 arguments, main, wait_until)
 
 AGENT = arguments.source / "packaging/pacemaker/VM"
 STAND_IN = pathlib.Path(__file__).resolve().with_name("stand_in_ssh.py")
@@ -555,6 +557,150 @@ class LeftToTheCluster(Cluster):
             self.assertIn("VM 'vm' is a cluster's", result.err)
         self.ok("set", "vm", "cluster=false")
         self.ok("start", "vm")
+
+
+class Placement(Cluster):
+    """What 'vmctl cluster' writes, and what Pacemaker makes of it (crm_simulate), without a cluster."""
+    nodes = ["node1", "node2", "node3"]
+
+    def setUp(self):
+        super().setUp()
+        self.cib.write_text(subprocess.run(["cibadmin", "--empty"], capture_output=True, text=True, check=True).stdout)
+        os.environ["CIB_file"] = str(self.cib)
+        self.addCleanup(os.environ.pop, "CIB_file")
+        for name, value in ("stonith-enabled", "false"), ("no-quorum-policy", "ignore"):
+            subprocess.run(["crm_attribute", "--type", "crm_config", "--name", name, "--update", value], check=True)
+
+    def add(self, name, *options):
+        self.ok("cluster", "add", name, "--definition", self.shared, *options)
+
+    def simulate(self, *events):
+        """Lets those happen, and the cluster act on it. Returns {resource: its node}."""
+        said = subprocess.run(["crm_simulate", "--simulate", "--xml-file", self.cib, "--save-output", self.cib, *events],
+                              capture_output=True, text=True, check=True).stdout
+        return dict(re.findall(r"^ +\* (\S+)\s+\(ocf:vmms:VM\):\s+Started (\S+)",
+                               said.split("Revised Cluster Status")[1], re.M))
+
+    def boot(self):
+        return self.simulate(*(f"--node-up={node}" for node in self.nodes))
+
+    def test_a_node_dies(self):
+        for name in "a", "b", "c":
+            self.add(name)
+        before = self.boot()
+        self.assertEqual(sorted(before.values()), self.nodes)
+        after = self.simulate(f"--node-down={before['a']}")
+        self.assertNotEqual(after["a"], before["a"])
+        self.assertEqual((after["b"], after["c"]), (before["b"], before["c"]))
+
+    def test_drain(self):
+        self.add("a", "--prefer", "node2", "--prefer", "node3")
+        self.assertEqual(self.boot(), {"a": "node2"})
+        subprocess.run(["crm_attribute", "--node", "node2", "--name", "standby", "--update", "on"], check=True)
+        said = subprocess.run(["crm_simulate", "--simulate", "--xml-file", self.cib], capture_output=True, text=True,
+                              check=True).stdout
+        self.assertRegex(said, r"Migrate +a +\( +node2 -> node3 +\)")
+
+    def test_hosts(self):
+        self.add("a", "--hosts", "node2", "--hosts", "node3")
+        self.assertIn(self.boot()["a"], ("node2", "node3"))
+        self.simulate("--node-down=node2")
+        self.assertEqual(self.simulate("--node-down=node3"), {})
+
+    def test_together_and_apart(self):
+        self.add("a")
+        self.add("b", "--together-with", "a")
+        self.add("c", "--apart-from", "a")
+        placed = self.boot()
+        self.assertEqual(placed["a"], placed["b"])
+        self.assertNotEqual(placed["a"], placed["c"])
+        # Rather beside each other than not at all.
+        self.simulate("--node-down=node1")
+        self.assertEqual(set(self.simulate("--node-down=node2").values()), {"node3"})
+
+    def test_priority(self):
+        subprocess.run(["crm_attribute", "--type", "crm_config", "--name", "placement-strategy", "--update",
+                        "balanced"], check=True)
+        self.boot()
+        for node in self.nodes:
+            subprocess.run(["crm_attribute", "--node", node, "--utilization", "--name", "hv_memory", "--update", "100"],
+                           check=True)
+        for name, priority in ("a", "low"), ("b", "medium"), ("c", "high"):
+            self.add(name, "--priority", priority)
+            subprocess.run(["crm_resource", "--resource", name, "--utilization", "--set-parameter", "hv_memory",
+                            "--parameter-value", "80"], check=True)
+        self.assertEqual(len(self.simulate()), 3)
+        self.assertEqual(set(self.simulate("--node-down=node1")), {"b", "c"})
+        self.assertEqual(set(self.simulate("--node-down=node2")), {"c"})
+
+    def test_priority_none(self):
+        self.add("a", "--priority", "none", "--prefer", "node1")
+        self.assertEqual(self.boot(), {"a": "node1"})
+        self.assertEqual(self.simulate("--node-down=node1"), {})
+        self.assertEqual(self.simulate("--node-up=node1"), {"a": "node1"})
+
+    def test_restarts(self):
+        self.add("a", "--restarts", "2", "--prefer", "node1")
+        text = self.cib.read_text()
+        self.assertIn('name="migration-threshold" value="2"', text)
+        self.assertIn('name="failure-timeout" value="1h"', text)
+
+    def test_dry_run(self):
+        before = self.cib.read_bytes()
+        said = self.ok("cluster", "add", "a", "--definition", "/srv/a.json", "--dry-run", "--apart-from", "b")
+        self.assertTrue(said.startswith("cibadmin --modify --allow-create --scope configuration --xml-text '<conf"), said)
+        self.assertEqual(self.cib.read_bytes(), before)
+        # What is printed does it.
+        self.add("b")
+        subprocess.run(said, shell=True, check=True)
+        self.assertEqual(set(self.boot()), {"a", "b"})
+        said = self.ok("cluster", "remove", "a", "--dry-run")
+        self.assertEqual([line.split()[0] for line in said.splitlines()],
+                         ["crm_attribute", "cibadmin", "cibadmin", "crm_resource", "crm_resource", "crm_attribute"])
+
+    def test_remove(self):
+        self.add("b")
+        self.add("a", "--apart-from", "b", "--hosts", "node1")
+        self.ok("cluster", "remove", "b")
+        text = self.cib.read_text()
+        self.assertNotIn('"b"', text)
+        self.assertIn('id="a-hosts"', text)
+        self.assertNotIn("stop-orphan-resources", text)
+        self.refused(NO_SUCH_VM, "cluster", "remove", "b", says="the cluster has no 'b'")
+
+    def test_names_that_begin_with_no_letter(self):
+        self.add("9a")
+        self.assertIn('id="vm-9a"', self.cib.read_text())
+        self.assertIn('name="vm" value="9a"', self.cib.read_text())
+        self.ok("cluster", "remove", "9a")
+
+    def test_the_definition_is_shared(self):
+        self.create("own", notes="mine")
+        path = self.folder / "own.json"
+        self.ok("cluster", "add", "own", "--definition", path)
+        self.assertEqual(json.loads(path.read_text())["notes"], "mine")
+        self.refused(NO_SUCH_VM, "cluster", "add", "none", "--definition", self.folder / "none.json")
+        self.assertNotIn('"none"', self.cib.read_text())
+
+    def test_the_fleet_of_the_documentation(self):
+        """A node of five fails, with a fifth of the VMs: these are started, and no other is touched."""
+        said = subprocess.run([sys.executable, arguments.source / "tests/bench/fleet.py", "--nodes", "5", "--vms", "50",
+                               "--probes"], capture_output=True, text=True, check=True).stdout
+        self.assertEqual((json.loads(said)["well"], json.loads(said)["failed"]), ({}, {"start": 10}))
+
+    def test_refused(self):
+        self.add("a")
+        self.refused(WRONG_STATE, "cluster", "add", "a", "--definition", self.shared, says="has 'a' already")
+        for words in (["b"], ["b", "--definition", "relative"], ["b", "--definition", '/a"b'],
+                      ["b", "--definition", "/x", "--priority", "top"], ["b", "--definition", "/x", "--hosts", "a'b"],
+                      ["b", "--definition", "/x", "--restarts", "-1"], ["-b", "--definition", "/x"],
+                      ["b", "--definition", "/x", "--priority", "none", "--hosts", "node1"]):
+            self.refused(USAGE, "cluster", "add", *words)
+        # One that nobody knows to be apart from.
+        self.refused(FAILED, "cluster", "add", "b", "--definition", self.shared, "--apart-from", "none")
+        self.assertNotIn('"b"', self.cib.read_text())
+        self.refused(NO_SERVICE, "undrain", says="no node of a cluster")
+        self.refused(USAGE, "drain", says="no node of a cluster")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import struct
 import sys
 
 sys.dont_write_bytecode = True
-from rig import FAILED, NO_SUCH_VM, OK, USAGE, WRONG_STATE, ServiceTest, main  # noqa: E402
+from rig import FAILED, NO_SUCH_VM, OK, USAGE, WRONG_STATE, ServiceTest, main, wait_until  # noqa: E402
 
 FLASH = 0x84000
 
@@ -74,6 +74,22 @@ class Firmware(ServiceTest):
         self.assertEqual([(disk["controller"], disk["lun"]) for disk in self.show()["disks"]],
                          [(0, 0), (0, 1), (0, 4), (1, 0)])
 
+    def test_firmware_that_boots_nothing(self):
+        """Why is among what is shown, and in the log, until a system runs."""
+        self.create(generation=2, boot=None)
+        self.ok("start", "vm")
+        for line, words in (("no-boot-device", "no boot device found"), ("refused-loader", "secure boot refused")):
+            self.type(line)
+            wait_until(lambda: words in self.ok("show", "vm"), "it to be shown")
+            self.assertIn(words, self.ok("log", "vm"))
+            self.assertIn(words, json.loads(self.ok("show", "vm", "--json"))["guest_problem"])
+        self.type("boots")
+        wait_until(lambda: "secure boot" not in self.ok("show", "vm"), "it to be over")
+        self.type("no-boot-device")
+        wait_until(lambda: "no boot device" in self.ok("show", "vm"), "it to be shown")
+        self.ok("stop", "vm")
+        self.assertEqual(self.show()["guest_problem"], "")
+
     def test_made_of_options(self):
         disk, dvd = self.disk("disk"), self.disk("dvd.iso")
         self.ok("create", "--name", "vm", "--generation", "2", "--disk", disk["path"], "--dvd", dvd["path"])
@@ -109,6 +125,18 @@ class Firmware(ServiceTest):
     def firmware_tried(self):
         """At each start, the first of how many, as the worker is told."""
         return re.findall(r"firmware: (.*?)\r?\n", self.ok("console", "vm", "--log"))
+
+    def test_start_in_the_menus(self):
+        self.create("bios", generation=1, boot=None)
+        self.refused(USAGE, "start", "bios", "--boot", "setup", says="only generation 2")
+        self.create(generation=2, boot=None)
+        self.ok("start", "vm", "--boot", "setup")
+        self.assertEqual(self.firmware_tried(), ["setup"])
+        self.ok("stop", "vm")
+        self.ok("start", "vm")
+        self.assertEqual(self.firmware_tried(), ["setup"])
+        self.ok("save", "vm")
+        self.refused(WRONG_STATE, "start", "vm", "--boot", "setup", says="is saved")
 
     def test_one_start_from_another_drive(self):
         disk, dvd = self.disk("disk"), self.disk("dvd.iso")
@@ -164,7 +192,7 @@ class Firmware(ServiceTest):
         self.assertFalse(file.exists())
         older, newer = bytes(FLASH), b"new".ljust(FLASH, b"\xff")
         path.write_bytes(copy_of(newer, 8) + copy_of(older, 7))
-        self.assertEqual(self.state_of_variables(), {"state": "whole", "size": FLASH})
+        self.assertEqual(self.state_of_variables(), {"state": "whole", "size": FLASH, "boot_entries": []})
         self.assertRegex(self.ok("firmware", "show", "vm"), "variables: +whole, 528 KiB")
         self.ok("firmware", "export", "vm", file)
         self.assertEqual(file.read_bytes(), newer)
@@ -175,6 +203,22 @@ class Firmware(ServiceTest):
         file.unlink()
         self.ok("firmware", "export", "vm", file)
         self.assertEqual(file.read_bytes(), older)
+
+    def test_what_can_be_booted(self):
+        path = self.state / "firmware" / self.start()
+        flash = pathlib.Path("/usr/share/OVMF/OVMF_VARS_4M.fd").read_bytes()
+        entry = struct.pack("<IH", 1, 10) + "Dis\u1234k\0".encode("utf-16-le") + bytes([1, 1, 6, 0, 0, 2, 0x7f, 0xff, 4, 0])
+        variables = b""
+        for name, data in (("BootOrder", b"\2\0\1\0"), ("Boot0001", entry)):
+            wide = (name + "\0").encode("utf-16-le")
+            variables += struct.pack("<HBBI28xII", 0x55aa, 0x3f, 0, 7, len(wide), len(data))
+            variables += bytes.fromhex("61dfe48bca93d211aa0d00e098032b8c") + wide + data
+            variables += b"\xff" * (-len(variables) % 4)
+        flash = flash[:0x64] + variables + flash[0x64 + len(variables):]
+        path.write_bytes(bytes(FLASH + 4096) + copy_of(flash, 1))
+        self.assertEqual(self.state_of_variables()["boot_entries"], [
+            {"number": 1, "description": "Dis?k", "path": "Pci(0x2,0x0)", "active": True, "next": False}])
+        self.assertIn("\nboots:      Boot0001: Dis?k, Pci(0x2,0x0)\n", self.ok("firmware", "show", "vm"))
 
     def test_damaged_ones_are_mended(self):
         path = self.state / "firmware" / self.start()

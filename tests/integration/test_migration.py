@@ -36,6 +36,7 @@ class Migration(ServiceTest):
         (self.far / "vmctl").symlink_to(VMCTL)
         self.stand_in = {"log": str(self.folder / "ssh.log"), "home": str(self.far),
                          "environment": {"PATH": f"{self.far}:{PROGRAMS}", "HOME": str(self.far),
+                                         "SSH_CONNECTION": "127.0.0.1 40000 127.0.0.1 22",
                                          "VMMS_BUS_ADDRESS": self.other.address}}
         self.change_stand_in()
         environment = {"PATH": f"{self.near}:{PROGRAMS}", "STAND_IN": str(self.folder / "stand-in")}
@@ -120,7 +121,7 @@ class Migration(ServiceTest):
         self.begin(network_adapters=[{"name": name, "switch": "none"} for name in ("nic0", "nic1")])
         heard = self.folder / "heard"
         self.replace_far_vmctl("read -r line", f"""printf '%s' "$line" >{heard}""",
-                               """echo '{"protocol":1,"findings":[]}'""")
+                               """echo '{"protocol":2,"findings":[]}'""")
         for option, switch in ("none=lan", "lan"), ("non=lan", "none"), ("none=a=b", "a=b"):
             self.ok("migrate", "vm", HOST, "--check", "--to-switch", option)
             definition = json.loads(heard.read_text())["definition"]
@@ -154,7 +155,7 @@ class Migration(ServiceTest):
         buffered = {"path": str(self.folder / "b.raw"), "lun": 1, "cache": "buffered"}
         self.begin(disks=[disk, buffered])
         self.ok("migrate", "vm", HOST, "--check")  # one host, one memory
-        self.replace_far_vmctl("read line", """echo '{"protocol":1,"boot_id":"another","findings":[]}'""")
+        self.replace_far_vmctl("read line", """echo '{"protocol":2,"boot_id":"another","findings":[]}'""")
         error = self.refused(FAILED, "migrate", "vm", HOST, says="b.raw' has the cache mode 'buffered'")
         self.assertEqual(len(error.splitlines()), 2, error)
 
@@ -175,7 +176,7 @@ class Migration(ServiceTest):
         self.refused(USAGE, "migrate", "vm", says="the host is missing")
         self.refused(NO_SUCH_VM, "migrate", "nobody", HOST)
         self.refused(USAGE, "receive", stdin="x\n", says="no request of a 'vmctl migrate'")
-        self.refused(USAGE, "receive", stdin='{"protocol": 1, "definition": []}\n', says="no request")
+        self.refused(USAGE, "receive", stdin='{"protocol": 2, "definition": []}\n', says="no request")
         self.check_stays()
 
     def test_one_that_is_off(self):
@@ -255,13 +256,15 @@ class Migration(ServiceTest):
         self.check_stays()
 
     def test_vmctl_is_killed(self):
-        """With it ends ssh, and with that the connection."""
+        """The daemons go on without it."""
         self.begin(append="slow-send")
         process = self.migrate_in_background()
         process.kill()
-        wait_until(lambda: self.names(self.other) == [], "the VM's end there")
-        self.ok("job", "cancel", json.loads(self.ok("--json", "job", "list"))["jobs"][0]["job"])
-        self.assertEqual(self.show()["state"], "running")
+        process.wait(TIMEOUT)
+        self.assertEqual(self.names(self.other), ["vm"])
+        self.assertEqual(self.job_states(), {"vm": "running"})
+        self.ok("job", "cancel", self.job_of("vm"))
+        self.check_stays()
 
     # ---- As many at a time as the settings say ----
 
@@ -280,7 +283,8 @@ class Migration(ServiceTest):
             processes[name] = self.vmctl_in_background("migrate", name, HOST)
             self.addCleanup(processes[name].communicate)
             self.addCleanup(processes[name].kill)
-            wait_until(lambda: name in self.job_states(), f"the job of {name}")
+            wait_until(lambda: self.job_states().get(name, "running") != "running" or
+                       "guest: sent" in self.console_log(name), f"the job of {name}")
         return processes
 
     def test_turns(self):
@@ -419,21 +423,12 @@ class Migration(ServiceTest):
 
     # ---- Nobody knows ----
 
-    def test_the_answer_is_lost(self):
-        """The other side says that it has the VM: what stands here is turned off, and deleted."""
-        self.begin(append="unknown-send")
-        result = self.vmctl("migrate", "vm", HOST)
-        self.assertEqual(result.status, OK, result.err)
-        self.assertIn(f"{HOST} has the VM, though", result.err)
-        self.assertEqual(self.names(self), [])
-        self.assertEqual(self.other.show()["state"], "running")
-
     def lose(self):
         """The other side is not heard of any more."""
         self.begin(append="unknown-send")
-        answer = """echo '{"protocol":1,"findings":[]}'"""
+        answer = """echo '{"protocol":2,"findings":[]}'"""
         self.replace_far_vmctl("read line", answer, "read line", answer, "read line", "exit 1")
-        self.refused(FAILED, "migrate", "vm", HOST)
+        self.refused(FAILED, "migrate", "vm", HOST, "--ssh")
         self.wait_state("paused", reason="migrate vm --settle there")
         self.assertIn("--settle", self.ok("list"))
 
@@ -454,17 +449,52 @@ class Migration(ServiceTest):
 
     def test_answers_that_are_none(self):
         self.begin()
-        for answer in ("x", "{}", '{"protocol":2,"findings":[]}', "[]", '{"protocol":1'):
+        for answer in ("x", "{}", '{"protocol":1,"findings":[]}', "[]", '{"protocol":2'):
             self.replace_far_vmctl("read line", f"echo '{answer}'")
             self.refused(FAILED, "migrate", "vm", HOST, says="gives no answer of this version")
         self.replace_far_vmctl("read line", "exec cat /dev/zero")
         self.refused(FAILED, "migrate", "vm", HOST, says="gives no answer of this version")
-        self.replace_far_vmctl("read line", """echo '{"protocol":1}'""")
+        self.replace_far_vmctl("read line", """echo '{"protocol":2}'""")
         self.refused(FAILED, "migrate", "vm", HOST, says="does not say whether it can take it")
-        self.replace_far_vmctl("read line", r"""printf '{"protocol":1,"findings":["\\u001b[2J", 7, {}]}\n'""")
+        self.replace_far_vmctl("read line", r"""printf '{"protocol":2,"findings":["\\u001b[2J", 7, {}]}\n'""")
         error = self.refused(FAILED, "migrate", "vm", HOST, says="cannot be moved")
         self.assertNotIn("\x1b", error)
         self.assertEqual(self.show()["state"], "running")
+
+
+class BySsh(Migration):
+    """The same, where bytes go through ssh, and vmctl stays."""
+
+    @staticmethod
+    def with_ssh(words):
+        place = next((i for i, word in enumerate(words) if word in ("migrate", "drain")), None)
+        if place is None or "--settle" in words or "--ssh" in words:
+            return words
+        return (*words[:place + 1], "--ssh", *words[place + 1:])
+
+    def vmctl(self, *words, **options):
+        return super().vmctl(*self.with_ssh(words), **options)
+
+    def vmctl_in_background(self, *words, **options):
+        return super().vmctl_in_background(*self.with_ssh(words), **options)
+
+    def test_vmctl_is_killed(self):
+        """With it ends ssh, and with that the connection."""
+        self.begin(append="slow-send")
+        process = self.migrate_in_background()
+        process.kill()
+        wait_until(lambda: self.names(self.other) == [], "the VM's end there")
+        self.ok("job", "cancel", self.job_of("vm"))
+        self.assertEqual(self.show()["state"], "running")
+
+    def test_the_answer_is_lost(self):
+        """The other side says that it has the VM: what stands here is turned off, and deleted."""
+        self.begin(append="unknown-send")
+        result = self.vmctl("migrate", "vm", HOST)
+        self.assertEqual(result.status, OK, result.err)
+        self.assertIn(f"{HOST} has the VM, though", result.err)
+        self.assertEqual(self.names(self), [])
+        self.assertEqual(self.other.show()["state"], "running")
 
 
 if __name__ == "__main__":

@@ -245,6 +245,8 @@ class File(QuotaTest):
                 ("authentication-timeout", "0", "a number from 1 to 3600"),
                 ("open-timeout", "x", "a number from 0 to 3600"),
                 ("moves", "0", "a number from 1 to 1000"),
+                ("migration-address", "localhost", "an IPv4 or IPv6 address"),
+                ("migration-ports", "9-1", "a port, a range of them, as 6600-6631, or none"),
                 ("metrics-port", "65536", "a number from 1 to 65535"),
                 ("user-vms", "0", "a number above 0, or none"),
                 ("user-disks", "x", "a number above 0, or none"),

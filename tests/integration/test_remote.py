@@ -19,6 +19,7 @@ import sys
 import threading
 
 sys.dont_write_bytecode = True
+import hyperv_export  # noqa: E402
 from bus import SENDER, Bus  # noqa: E402
 from rig import (FAILED, NO_SERVICE, NO_SUCH_VM, NOT_PERMITTED, OK, TIMED_OUT, TIMEOUT, USAGE,  # noqa: E402
                  VMCTL, WRONG_STATE, Result, arguments, as_user, main, wait_until)
@@ -122,6 +123,7 @@ class Walk(RemoteTest):
         self.walk_guest()
         self.walk_devices()
         self.walk_firmware()
+        self.walk_import()
         self.walk_disk_files()
         self.walk_checkpoints()
         self.walk_shared()
@@ -181,6 +183,9 @@ class Walk(RemoteTest):
         # There it would go on from.
         self.step("migrate", "vm", "host:", status=USAGE, err=r"'host:' is not \[USER@\]HOST")
         self.step("drain", "--to", "host:", status=USAGE, err=r"'host:' is not \[USER@\]HOST")
+        self.step("cluster add", "vm", status=USAGE, err="--definition PATH is missing")
+        self.step("cluster remove", "vm", status=NO_SUCH_VM, err="the cluster has no 'vm'")
+        self.step("undrain", status=NO_SERVICE, err="no node of a cluster")
         self.step("receive", stdin="x\n", status=USAGE, err="no request of a 'vmctl migrate'")
         self.step("save", "vm", out="VM 'vm' saved")
         self.step("start", "vm", out="VM 'vm' started")
@@ -216,6 +221,9 @@ class Walk(RemoteTest):
         (self.home / "disk.raw").write_bytes(bytes(1 << 20))
         (self.home / "medium.iso").write_bytes(bytes(1 << 20))
         self.step("attach", "vm", self.home / "disk.raw", out="controller 0, lun 0")
+        self.step("backup", "vm", "--to", self.home / "backups", out="point 1 of VM 'vm' made: full")
+        self.step("restore", self.home / "backups", "--name", "again", out="VM 'again' restored from point 1")
+        self.remote_ok("delete", "again", "--with-disks")
         self.step("attach", "vm", "--dvd", out="lun 1")
         self.step("insert", "vm", self.home / "medium.iso", "--lun", "1", out="inserted")
         self.step("eject", "vm", "--lun", "1", out="ejected")
@@ -224,6 +232,14 @@ class Walk(RemoteTest):
         self.step("net add", "vm", "--name", "nic1", "--switch", "none", out="nic1")
         self.step("net set", "vm", "nic1", "--dhcp-guard", "on")
         self.step("net remove", "vm", "nic1")
+
+    def walk_import(self):
+        folder = self.home / "exported"
+        folder.mkdir()
+        (folder / "8a5a5f1e-0001-4c3b-9c55-0123456789ab.vmcx").write_bytes(hyperv_export.vmcx(
+            hyperv_export.configuration()))
+        self.step("import", folder, "--name", "imported", out="VM 'imported' created", err="not as it was")
+        self.remote_ok("delete", "imported")
 
     def walk_firmware(self):
         self.remote_ok("create", "--name", "uefi", "--generation", "2", "--no-network")
@@ -261,6 +277,9 @@ class Walk(RemoteTest):
         self.step("checkpoint list", "kept", out="1  a")
         self.step("checkpoint show", "kept", "a", out=r"name: +a")
         self.step("checkpoint apply", "kept", "a", "--discard", out="applied")
+        self.step("checkpoint export", "kept", "a", self.home, out="kept.json")
+        self.step("clone", "kept", "clone", out="made")
+        self.remote_ok("delete", "clone")
         self.step("checkpoint rename", "kept", "a", "b", out="renamed")
         self.step("checkpoint delete", "kept", "b", out="deleted")
         self.remote_ok("delete", "kept")

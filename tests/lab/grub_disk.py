@@ -38,6 +38,9 @@ configfile $prefix/grub.cfg
 """
 
 MENU = """set timeout=2
+if [ $grub_platform = efi ]; then
+	terminal_output serial console
+fi
 menuentry "Linux" {
 	search --no-floppy --set=root --label root
 	if [ -e $prefix/vmlinuz ]; then

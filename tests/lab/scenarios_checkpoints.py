@@ -116,5 +116,47 @@ def checkpoint_with_memory(daemon, combination):
     guest.boot()
 
 
+def checkpoint_merged(daemon, combination):
+    """Made and deleted in the middle of I/O; when the guest is off its disks are the files that it began with, and
+    have all that it has written."""
+    guest = guest_on_vhdx(daemon, combination)
+    before = [disk["path"] for disk in daemon.show("guest")["definition"]["disks"]]
+    guest.boot()
+    begun = guest.offset
+
+    def make_and_delete():
+        made = 0
+        while "vmms-test: exit" not in guest.text[begun:] and made < 6:
+            # Where the lab's own disk is slow to answer, it is refused, and tried again.
+            if daemon.vmctl("checkpoint", "create", "guest", check=False).returncode != 0:
+                continue
+            made += 1
+            if made % 2 == 0:
+                daemon.vmctl("checkpoint", "delete", "guest", checkpoints(daemon)[made // 4]["id"])
+        check(made > 2, f"fio ended after {made} checkpoints")
+
+    write_root = "mount -o remount,rw / && dd if=/dev/urandom of=/root/random bs=4k count=2000 && sync"
+    output = guest.run(FIND_DATA + FIO_VERIFY + write_root, timeout=600, meanwhile=make_and_delete)
+    check_data("verified" in output, output)
+    check(not complaints(guest), complaints(guest))
+    sums = "sha256sum $(find_data) /root/random | cut -d' ' -f1"
+    expected = guest.run(FIND_DATA + sums)
+    for point in checkpoints(daemon):
+        daemon.vmctl("checkpoint", "delete", "guest", point["id"])
+    guest.run("sync")
+    daemon.vmctl("stop", "guest")
+    guest.wait_state("off")
+
+    def paths():
+        return [disk["path"] for disk in daemon.show("guest")["definition"]["disks"]]
+
+    Daemon.wait_until(lambda: paths() == before, 120, "the disks that it began with")
+    for path in before:
+        daemon.vmctl("disk", "check", path)
+    guest.boot()
+    check_data(guest.run(FIND_DATA + sums) == expected, "the merged disks have something else")
+    check(not re.search("EXT4-fs error|corrupt", guest.run("dmesg")), "the file system is damaged")
+
+
 ALL = [checkpoint_of_running]
-AT_LENGTH = [checkpoint_with_memory]
+AT_LENGTH = [checkpoint_merged, checkpoint_with_memory]

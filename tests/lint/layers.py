@@ -31,6 +31,8 @@ LIBRARY_HEADERS = [
     (r"netlink/.*", "libnl-3.0"),
     (r"nftables/.*", "libnftables"),
     (r"seccomp\.h", "libseccomp"),
+    (r"expat\.h", "expat"),
+    (r"gnutls/.*", "gnutls"),
 ]
 
 # Everything else that may stand in <> is the C library's or the kernel's.
@@ -46,7 +48,7 @@ LAYERS = {
     "vmwp": ({"vmwp", "vsp", "hvshim", "vid", "common", "common/wire"},
              {"libseccomp"}, False),
     "vmms": ({"vmms", "common", "common/wire"},
-             {"libsystemd", "libnl-3.0", "libnftables", "zlib", "libseccomp"}, False),
+             {"expat", "libsystemd", "libnl-3.0", "libnftables", "zlib", "libseccomp", "gnutls"}, False),
     "guest-vsc": ({"guest-vsc", "common/wire"}, set(), True),
     "guest-vsc/agent": ({"guest-vsc/agent", "common/wire"}, set(), False),
     "guest-vsc/uefi": ({"guest-vsc/uefi", "guest-vsc", "common/wire"}, set(), True),
@@ -86,12 +88,14 @@ ROOMS = {
     "vmms/apparmor": set(),
     "vmms/host": set(),
     "vmms/units": set(),
+    "vmms/carrier": {"vmms/carrier/program"},
+    "vmms/carrier/program": set(),
     "vmms/cpu_group": {"vmms/host", "vmms/units"},
     "vmms/network": {"vmms/host"},
     "vmms/image": {"vmms/image/guard"},
     "vmms/image/guard": set(),
     "vmms/worker": {"vmms/image"},
-    "vmms/vm": {"vmms/apparmor", "vmms/cpu_group", "vmms/host", "vmms/image", "vmms/network", "vmms/units",
+    "vmms/vm": {"vmms/apparmor", "vmms/carrier", "vmms/cpu_group", "vmms/host", "vmms/image", "vmms/network", "vmms/units",
                 "vmms/worker"},
     "vmms/disk": {"vmms/image/guard", "vmms/vm"},
     "vmms/metrics": {"vmms/vm"},
@@ -99,7 +103,8 @@ ROOMS = {
     "vmms": {"vmms/apparmor", "vmms/bus", "vmms/host", "vmms/metrics", "vmms/units", "vmms/vm"},
     "vmms/rfb": set(),
     "vmms/screen": {"vmms/rfb"},
-    "vmms/vmctl": set(),
+    "vmms/import": set(),
+    "vmms/vmctl": {"vmms/import"},
 }
 
 # Rooms of small headers, all of which are public.
@@ -107,8 +112,8 @@ SMALL_HEADERS = {"common", "common/base", "common/wire", "vmms/base", "vmwp/base
 
 # The public header of a room that does not have the room's own name.
 PUBLIC = {
-    "common/firmware": "variables_file.h",
     "vmms/bus": "dbus.h",
+    "vmms/carrier/program": "carrier_protocol.h",
     "vmms/cpu_group": "cpu_groups.h",
     "vmms/disk": "disk_jobs.h",
     "vmms/image/guard": "image_guard.h",

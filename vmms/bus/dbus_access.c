@@ -80,6 +80,7 @@ static const struct {
 	{ DBUS_INTERFACE_MANAGER, "GetJob", NEED_READ },
 	{ DBUS_INTERFACE_MANAGER, "GetSwitch", NEED_READ },
 	{ DBUS_INTERFACE_MANAGER, "CreateVM", NEED_CREATE },
+	{ DBUS_INTERFACE_MANAGER, "ExpectVM", NEED_CREATE },
 	{ DBUS_INTERFACE_MANAGER, "WorkOnDisk", NEED_CREATE },
 	{ DBUS_INTERFACE_FILES, "OpenConsole", NEED_CONSOLE },
 	{ DBUS_INTERFACE_FILES, "TakePicture", NEED_SCREEN },
@@ -216,7 +217,7 @@ static int dbus_access_read_uid(const struct dbus_service *service, sd_bus_messa
 }
 
 /* The filter's, which has let the call pass. */
-static struct dbus_service *dbus_access_service_of(sd_bus_message *call)
+struct dbus_service *dbus_access_service_of(sd_bus_message *call)
 {
 	return sd_bus_slot_get_userdata(sd_bus_get_current_slot(sd_bus_message_get_bus(call)));
 }
@@ -359,6 +360,9 @@ static bool dbus_access_is_met(const struct dbus_service *service, enum need nee
 	const struct user_found *user = service->access.user;
 
 	if (job && job->has_user && job->user == user->uid)
+		return true;
+	/* Its VM was the caller's, and has moved away. */
+	if (job && !vm && job->vm_owner[0] != '\0' && strcmp(job->vm_owner, user->name) == 0)
 		return true;
 	if (need == NEED_NOTHING)
 		return true;

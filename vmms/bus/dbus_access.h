@@ -57,6 +57,9 @@ int dbus_access_check(sd_bus_message *message, void *data, sd_bus_error *error);
 /* ---- For handlers of calls ---- */
 
 /* Who calls; NULL: somebody who may everything. */
+/* Whose object it is of. */
+struct dbus_service *dbus_access_service_of(sd_bus_message *call);
+
 const struct user_found *dbus_caller(sd_bus_message *call);
 
 /*

@@ -50,6 +50,7 @@ static const sd_bus_vtable files_vtable[] = {
 	METHOD("CopyFile", ARGS("h", file, "s", path, "a{sv}", options), RESULT("o", job),
 	       dbus_copy_file),
 	METHOD("DumpMemory", ARGS("h", file), RESULT("o", job), dbus_dump_memory),
+	METHOD("BackUp", ARGS("h", socket, "a{sv}", options), RESULT("o", job), dbus_back_up),
 	METHOD("OpenConsole", ARGS("a{sv}", options), RESULT("h", console, "b", typing),
 	       dbus_open_console),
 	METHOD("OpenSocket", ARGS("u", port), RESULT("h", socket), dbus_open_socket),

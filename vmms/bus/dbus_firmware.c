@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* GetFirmware(), ReadVariables() and ResetVariables() of org.vmms1.VM. */
 #include "common/base/cleanup.h"
+#include "common/firmware/firmware.h"
 #include "vmms/bus/dbus_internal.h"
 #include "vmms/vm/manager.h"
 
@@ -22,13 +23,32 @@ static struct json_object *dbus_firmware_to_json(const struct vm *vm)
 			 json_object_new_string(firmware->package), NULL);
 }
 
-static struct json_object *dbus_firmware_variables_to_json(enum variables_file_state state)
+static struct json_object *dbus_firmware_entries_to_json(const uint8_t *bytes)
+{
+	AUTO_FREE struct boot_option *entries = calloc(BOOT_ENTRIES_MAX, sizeof(*entries));
+	struct json_object *list = json_object_new_array();
+	size_t count = entries ? boot_entries_read(bytes, entries) : 0;
+
+	for (size_t i = 0; i < count; i++)
+		json_append(&list,
+			    json_make("number", json_object_new_int64(entries[i].number),
+				      "description", json_object_new_string(entries[i].description),
+				      "path", json_object_new_string(entries[i].path), "active",
+				      json_object_new_boolean(entries[i].active), "next",
+				      json_object_new_boolean(entries[i].next), NULL));
+	return list;
+}
+
+static struct json_object *dbus_firmware_variables_to_json(enum variables_file_state state,
+							   const uint8_t *bytes)
 {
 	struct json_object *variables =
 		json_make("state", json_object_new_string(state_names[state]), NULL);
 
-	if (state == VARIABLES_FILE_WHOLE)
+	if (state == VARIABLES_FILE_WHOLE) {
 		json_add(&variables, "size", json_object_new_int64(VARIABLES_SIZE));
+		json_add(&variables, "boot_entries", dbus_firmware_entries_to_json(bytes));
+	}
 	return variables;
 }
 
@@ -51,7 +71,7 @@ int dbus_get_firmware(sd_bus_message *call, void *data, sd_bus_error *error)
 		if (r < 0)
 			return dbus_reply_failure(call, &failure);
 		json_add(&tree, "variables",
-			 dbus_firmware_variables_to_json((enum variables_file_state)r));
+			 dbus_firmware_variables_to_json((enum variables_file_state)r, bytes));
 	}
 	return dbus_reply_json(call, tree);
 }

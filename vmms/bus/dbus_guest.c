@@ -274,28 +274,17 @@ int dbus_dump_memory(sd_bus_message *call, void *data, sd_bus_error *error)
 
 int dbus_send(sd_bus_message *call, void *data, sd_bus_error *error)
 {
-	uint32_t bandwidth = 0, max_downtime = 0;
-	int force = false, fd, r;
-	const struct dbus_option options[] = { { "bandwidth", 'u', &bandwidth },
-					       { "max-downtime", 'u', &max_downtime },
-					       { "force", 'b', &force } };
-	struct vm_send_options send;
+	struct vm_send_options options;
 	struct failure failure = { 0 };
 	struct job *job = NULL;
+	int fd, r;
 
 	r = sd_bus_message_read(call, "h", &fd);
 	if (r >= 0)
-		r = dbus_read_options(call, options, ARRAY_SIZE(options), &failure);
+		r = dbus_read_move_options(call, &options, &failure);
 	if (r < 0)
 		return failure.name ? dbus_reply_failure(call, &failure) : r;
-	if (max_downtime > CONTROL_DOWNTIME_MAX)
-		return sd_bus_reply_method_errorf(call, DBUS_ERROR_INVALID_ARGUMENT,
-						  "a guest may stand for %d seconds at most",
-						  CONTROL_DOWNTIME_MAX / 1000);
-	send = (struct vm_send_options){ .bandwidth = (uint64_t)bandwidth << 20,
-					 .max_downtime = max_downtime,
-					 .force = force };
-	r = vm_send(data, fd, &send, &job, &failure);
+	r = vm_send(data, fd, &options, &job, &failure);
 	return dbus_reply_job(call, r, job, &failure);
 }
 

@@ -70,6 +70,22 @@ int dbus_find_vm(sd_bus *bus, const char *path, const char *interface, void *dat
 int dbus_files_start(struct dbus_service *service) MUST_CHECK;
 void dbus_files_stop(struct dbus_service *service);
 
+/*
+ * A new VM's definition, which the caller may have. Return: 0, *ret_definition: the caller's; 1: the call
+ * has been answered, or is put aside; -errno.
+ */
+int dbus_take_definition(struct dbus_service *service, sd_bus_message *call, const char *text,
+			 struct definition **ret_definition) MUST_CHECK;
+
+/* Of dbus_move.c. data: the service; the VM. */
+int dbus_expect_vm(sd_bus_message *call, void *data, sd_bus_error *error);
+int dbus_move_vm(sd_bus_message *call, void *data, sd_bus_error *error);
+
+/* Options of a move, which the next argument of the call is. Return: as dbus_read_options(). */
+struct vm_send_options;
+int dbus_read_move_options(sd_bus_message *call, struct vm_send_options *options,
+			   struct failure *failure) MUST_CHECK;
+
 /* Methods and a property of the manager that are about switches. data: the service. */
 int dbus_create_switch(sd_bus_message *call, void *data, sd_bus_error *error);
 int dbus_get_switch(sd_bus_message *call, void *data, sd_bus_error *error);
@@ -140,6 +156,8 @@ int dbus_get_disks(sd_bus_message *call, void *data, sd_bus_error *error);
 /* Of dbus_checkpoint.c. */
 int dbus_create_checkpoint(sd_bus_message *call, void *data, sd_bus_error *error);
 int dbus_apply_checkpoint(sd_bus_message *call, void *data, sd_bus_error *error);
+int dbus_back_up(sd_bus_message *call, void *data, sd_bus_error *error);
+int dbus_end_backup(sd_bus_message *call, void *data, sd_bus_error *error);
 int dbus_delete_checkpoint(sd_bus_message *call, void *data, sd_bus_error *error);
 int dbus_change_checkpoint(sd_bus_message *call, void *data, sd_bus_error *error);
 int dbus_list_checkpoints(sd_bus_message *call, void *data, sd_bus_error *error);

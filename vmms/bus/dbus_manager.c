@@ -26,24 +26,19 @@ static int dbus_manager_add_default_adapter(const char *text, struct definition 
 	return r;
 }
 
-static int dbus_manager_create_vm(sd_bus_message *call, void *data, sd_bus_error *error)
+int dbus_take_definition(struct dbus_service *service, sd_bus_message *call, const char *text,
+			 struct definition **ret_definition)
 {
-	struct dbus_service *service = data;
 	struct definition *definition;
 	struct failure failure;
 	struct json_error why;
-	char path[DBUS_VM_PATH_SIZE];
-	const char *text;
-	struct vm *vm;
 	int r;
 
-	r = sd_bus_message_read(call, "s", &text);
-	if (r < 0)
-		return r;
 	r = definition_parse(text, strlen(text), &definition, &why);
 	if (r == -EINVAL) {
 		dbus_refuse_definition(&failure, text, &why);
-		return dbus_reply_failure(call, &failure);
+		r = dbus_reply_failure(call, &failure);
+		return r < 0 ? r : 1;
 	}
 	if (r < 0)
 		return r;
@@ -57,10 +52,32 @@ static int dbus_manager_create_vm(sd_bus_message *call, void *data, sd_bus_error
 		r = quota_check_definition(service->manager, NULL, definition, &failure);
 	if (r == 0)
 		r = dbus_check_owner(call, NULL, definition, &failure);
-	if (r != 0) {
-		definition_free(definition);
-		return r > 0 ? 1 : dbus_reply_failure(call, &failure);
+	if (r == 0) {
+		*ret_definition = definition;
+		return 0;
 	}
+	definition_free(definition);
+	if (r < 0)
+		r = dbus_reply_failure(call, &failure);
+	return r < 0 ? r : 1;
+}
+
+static int dbus_manager_create_vm(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	struct dbus_service *service = data;
+	struct definition *definition;
+	struct failure failure;
+	char path[DBUS_VM_PATH_SIZE];
+	const char *text;
+	struct vm *vm;
+	int r;
+
+	r = sd_bus_message_read(call, "s", &text);
+	if (r < 0)
+		return r;
+	r = dbus_take_definition(service, call, text, &definition);
+	if (r != 0)
+		return r;
 	r = manager_create_vm(service->manager, definition, &vm, &failure);
 	if (r < 0)
 		return dbus_reply_failure(call, &failure);
@@ -257,6 +274,10 @@ static const sd_bus_vtable manager_vtable[] = {
 	SD_BUS_VTABLE_START(0),
 	SD_BUS_METHOD_WITH_ARGS("CreateVM", SD_BUS_ARGS("s", definition), SD_BUS_RESULT("o", vm),
 				dbus_manager_create_vm, SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS(
+		"ExpectVM", SD_BUS_ARGS("s", definition, "a{sv}", options),
+		SD_BUS_RESULT("o", vm, "o", job, "s", address, "u", port, "ay", key),
+		dbus_expect_vm, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_ARGS("GetVM", SD_BUS_ARGS("s", name), SD_BUS_RESULT("o", vm),
 				dbus_manager_get_vm, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_ARGS("ListVMs", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(ssso)", vms),

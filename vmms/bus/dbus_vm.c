@@ -105,13 +105,17 @@ static int dbus_vm_start_from(sd_bus_message *call, void *data, sd_bus_error *er
 		return r;
 	while (drive < DEFINITION_DRIVES && strcmp(name, definition_drive_names[drive]) != 0)
 		drive++;
-	if (drive == DEFINITION_DRIVES)
-		return sd_bus_reply_method_errorf(call, DBUS_ERROR_INVALID_ARGUMENT,
-						  "a VM boots from \"disk\" or \"dvd\"");
+	if (drive == DEFINITION_DRIVES && strcmp(name, "setup") != 0)
+		return sd_bus_reply_method_errorf(
+			call, DBUS_ERROR_INVALID_ARGUMENT,
+			"a VM boots from \"disk\" or \"dvd\", or into \"setup\"");
 	if (dbus_caller(call) && quota_check_start(data, &failure) < 0)
 		return dbus_reply_failure(call, &failure);
-	r = vm_start_from(data, (enum definition_drive)drive, dbus_done, sd_bus_message_ref(call),
-			  &failure);
+	if (drive == DEFINITION_DRIVES)
+		r = vm_start_setup(data, dbus_done, sd_bus_message_ref(call), &failure);
+	else
+		r = vm_start_from(data, (enum definition_drive)drive, dbus_done,
+				  sd_bus_message_ref(call), &failure);
 	return dbus_conclude(call, r, &failure);
 }
 
@@ -346,6 +350,8 @@ static const sd_bus_vtable vm_vtable[] = {
 	METHOD("Pause", NO_ARGS, NO_RESULT, dbus_vm_pause_vm),
 	METHOD("Resume", NO_ARGS, NO_RESULT, dbus_vm_resume),
 	METHOD("Save", NO_ARGS, RESULT("o", job), dbus_vm_save),
+	METHOD("Move", ARGS("s", address, "u", port, "ay", key, "a{sv}", options), RESULT("o", job),
+	       dbus_move_vm),
 	METHOD("Renew", NO_ARGS, NO_RESULT, dbus_vm_renew),
 	METHOD("DiscardSavedState", NO_ARGS, NO_RESULT, dbus_vm_discard),
 	METHOD("Delete", NO_ARGS, NO_RESULT, delete),
@@ -372,6 +378,7 @@ static const sd_bus_vtable vm_vtable[] = {
 	METHOD("PressKeys", ARGS("au", keys), NO_RESULT, dbus_press_keys),
 	METHOD("Freeze", ARGS("u", limit), RESULT("o", job), dbus_freeze),
 	METHOD("Thaw", NO_ARGS, RESULT("o", job), dbus_thaw),
+	METHOD("EndBackUp", NO_ARGS, NO_RESULT, dbus_end_backup),
 	METHOD("CreateCheckpoint", ARGS("s", name, "s", notes, "a{sv}", options), RESULT("u", id),
 	       dbus_create_checkpoint),
 	METHOD("ApplyCheckpoint", ARGS("u", id), NO_RESULT, dbus_apply_checkpoint),

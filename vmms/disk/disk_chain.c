@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Disks that stand on others (common/image/vhdx_merge.h): brought into their parents, and told that these are
- * somewhere else. All that is opened is locked, so that no VM uses it meanwhile.
+ * Disks that stand on others (common/image/vhdx_merge.h): read, brought into their parents, and told that these
+ * are somewhere else. All that is opened is locked, so that no VM uses it meanwhile.
  */
 #include "vmms/disk/disk_file.h"
 
@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -45,6 +46,96 @@ static int chain_look(struct disk_work *work, const struct disk_file *file, stru
 		return failure_set(work->failure, DBUS_ERROR_INVALID_STATE,
 				   "'%s' stands on no other disk", work->request->path);
 	return 0;
+}
+
+/* ---- What is seen through a chain ---- */
+
+/* The parent of the image that the descriptor is of, which lies at `path`, takes its place there. */
+static int chain_open_parent(struct disk_work *work, int fd, char path[static PATH_MAX],
+			     struct disk_file *ret_parent)
+{
+	struct image_parent_names names;
+	struct vhdx_patches patches;
+	char parent[PATH_MAX];
+	struct vhdx vhdx;
+	uint64_t size;
+	int r = vhdx_open_fd(fd, false, &vhdx, &patches, &size);
+
+	if (r > 0)
+		return failure_set(work->failure, DBUS_ERROR_RESOURCE, "'%s' cannot be used: %s",
+				   path, vhdx_error_text(r));
+	if (r < 0)
+		return disk_work_refuse(work, path, "cannot be read", r);
+	vhdx_patches_deinit(&patches);
+	if (!vhdx.has_parent)
+		return 0;
+	names = (struct image_parent_names){ vhdx.parent.relative, vhdx.parent.volume,
+					     vhdx.parent.absolute };
+	r = image_parent_find(path, &names, parent);
+	if (r < 0)
+		return disk_work_refuse(work, path, "does not say where its parent is", r);
+	strcpy(path, parent);
+	r = chain_open(work, path, false, ret_parent);
+	if (r < 0)
+		return r;
+	if (ret_parent->format == IMAGE_VHDX)
+		return 1;
+	close(ret_parent->fd);
+	return failure_set(work->failure, DBUS_ERROR_RESOURCE, "'%s' is no VHDX", path);
+}
+
+static int chain_collect(struct disk_work *work, struct disk_chain *chain)
+{
+	char path[PATH_MAX];
+	int r = 1;
+
+	snprintf(path, sizeof(path), "%s", work->request->path);
+	while (r == 1) {
+		struct disk_file parent;
+
+		r = chain_open_parent(work, chain->fds[chain->count - 1], path, &parent);
+		if (r == 1 && chain->count == DISK_CHAIN_MAX) {
+			close(parent.fd);
+			return failure_set(work->failure, DBUS_ERROR_RESOURCE,
+					   "'%s' stands on more than %d others",
+					   work->request->path, DISK_CHAIN_MAX - 1);
+		}
+		if (r == 1)
+			chain->fds[chain->count++] = parent.fd;
+	}
+	return r;
+}
+
+void disk_chain_close(struct disk_chain *chain)
+{
+	/* The first is the file's own. */
+	while (chain->count > 1)
+		close(chain->fds[--chain->count]);
+	chain->count = 0;
+}
+
+int disk_chain_open(struct disk_work *work, const struct disk_file *file, struct disk_chain *chain,
+		    struct image_content **ret_content)
+{
+	struct image_content *content = NULL;
+	int r = 0;
+
+	*chain = (struct disk_chain){ .fds = { file->fd }, .count = 1 };
+	if (file->format == IMAGE_VHDX)
+		r = chain_collect(work, chain);
+	if (r < 0)
+		goto failed;
+	r = image_content_open(chain->fds[chain->count - 1], file->format, false, &content);
+	for (unsigned i = chain->count - 1; r == 0 && i-- > 0;)
+		r = image_content_open_child(chain->fds[i], false, TAKE_PTR(content), &content);
+	if (r == 0) {
+		*ret_content = content;
+		return 0;
+	}
+	r = disk_file_refuse(work, file, r);
+failed:
+	disk_chain_close(chain);
+	return r;
 }
 
 /* ---- merge ---- */

@@ -139,7 +139,8 @@ static int file_refuse_format(struct disk_work *work, const struct image_names *
 /* What a VHDX stands on is not opened, or by the same rules as the file itself. */
 static bool file_follows(enum disk_operation operation)
 {
-	return operation == DISK_INFO || operation == DISK_MERGE || operation == DISK_REBASE;
+	return operation == DISK_CHECK || operation == DISK_CONVERT || operation == DISK_MERGE ||
+	       operation == DISK_REBASE;
 }
 
 /*
@@ -158,10 +159,13 @@ static int file_find_format(struct disk_work *work, struct disk_file *file)
 	else
 		r = image_format_detect(&bytes, &file->format);
 	/* Of a VHDX our own reader tells, and follows nothing. */
-	if (r == 0 && file->format == IMAGE_VHDX && file_follows(work->request->operation))
+	if (r == 0 && file->format == IMAGE_VHDX && work->request->operation == DISK_INFO)
 		return 0;
 	if (r == 0 && file->format != IMAGE_RAW)
 		r = image_format_check(&bytes, file->format, &names);
+	if (r == IMAGE_FORMAT_E_NAMES && file->format == IMAGE_VHDX &&
+	    file_follows(work->request->operation))
+		return 0;
 	return r || names.named[0] ? file_refuse_format(work, &names, r) : 0;
 }
 

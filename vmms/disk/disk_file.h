@@ -37,6 +37,25 @@ int disk_file_open(struct disk_work *work, bool writable, bool use,
 /* What a VHDX_E_, -ENOTSUP or another -errno of the image means. Return: negative. */
 int disk_file_refuse(struct disk_work *work, const struct disk_file *file, int error);
 
+/* ---- With what it stands on (disk_chain.c) ---- */
+
+#define DISK_CHAIN_MAX 16
+
+/* Borrowed by the content that is read through them; the last is the file that stands by itself. */
+struct disk_chain {
+	int fds[DISK_CHAIN_MAX];
+	unsigned count;
+};
+
+/*
+ * What is seen through a file that was opened: of a VHDX that stands on others, these are found and
+ * locked. Both are the caller's, the content to be freed first. Return: 0; negative with
+ * *work->failure filled.
+ */
+int disk_chain_open(struct disk_work *work, const struct disk_file *file, struct disk_chain *chain,
+		    struct image_content **ret_content) MUST_CHECK;
+void disk_chain_close(struct disk_chain *chain);
+
 /* ---- A new one ---- */
 
 struct disk_new {

@@ -286,27 +286,29 @@ static bool convert_is_native(enum image_format format)
 
 /* *ret_content: NULL: the source is not our own. */
 static int convert_open_source(struct disk_work *work, const struct disk_file *file,
-			       struct image_content **ret_content, uint64_t *ret_size)
+			       struct disk_chain *chain, struct image_content **ret_content,
+			       uint64_t *ret_size)
 {
 	const struct qemu_img_file foreign = { .fd = file->fd, .format = file->format };
 	int r;
 
 	if (!convert_is_native(file->format))
 		return qemu_img_measure(work, &foreign, ret_size);
-	r = image_content_open(file->fd, file->format, false, ret_content);
-	if (r)
-		return disk_file_refuse(work, file, r);
+	r = disk_chain_open(work, file, chain, ret_content);
+	if (r < 0)
+		return r;
 	*ret_size = image_content_size(*ret_content);
 	return 0;
 }
 
 static int convert_file(struct disk_work *work, const struct disk_file *file)
 {
+	CLEANUP(disk_chain_close) struct disk_chain chain = { .count = 0 };
 	CLEANUP(image_content_freep) struct image_content *source = NULL;
 	const struct disk_request *request = work->request;
 	struct making making = { .work = work };
 	uint64_t size;
-	int r = convert_open_source(work, file, &source, &size);
+	int r = convert_open_source(work, file, &chain, &source, &size);
 
 	if (r < 0)
 		return r;

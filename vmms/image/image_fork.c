@@ -143,15 +143,31 @@ static int fork_make(const struct image_fork_request *request, struct failure *f
 	return r;
 }
 
+/* What others have made on it would be worth nothing. */
+static int fork_check_users(const struct image_fork_request *request, const char *path, int fd,
+			    struct failure *failure)
+{
+	char why[FAILURE_MESSAGE_MAX / 2];
+	struct stat status;
+	const char *user =
+		fstat(fd, &status) == 0 ? request->find_user(request->user_data, &status) : NULL;
+
+	if (!user)
+		return 0;
+	snprintf(why, sizeof(why), "a disk of VM '%s' stands on it", user);
+	return fork_refuse(path, "removed", DBUS_ERROR_DISK_IN_USE, why, failure);
+}
+
 /* One that has gone is gone. */
-static int fork_remove_file(const char *path, bool waits, struct failure *failure)
+static int fork_remove_file(const struct image_fork_request *request, const char *path,
+			    struct failure *failure)
 {
 	const struct timespec interval = { .tv_nsec = WAIT_INTERVAL };
 	const struct image_options options = { .sector_size = SECTOR_SIZE };
 	struct image image = { .fd = -1 };
 	int r = image_open(path, &options, &image);
 
-	for (unsigned i = 0; waits && r == IMAGE_E_IN_USE && i < WAITS_MAX; i++) {
+	for (unsigned i = 0; request->waits && r == IMAGE_E_IN_USE && i < WAITS_MAX; i++) {
 		nanosleep(&interval, NULL);
 		r = image_open(path, &options, &image);
 	}
@@ -161,6 +177,10 @@ static int fork_remove_file(const char *path, bool waits, struct failure *failur
 	if (r == IMAGE_E_IN_USE)
 		return fork_refuse(path, "removed", DBUS_ERROR_DISK_IN_USE, image_error_text(r),
 				   failure);
+	if (r == 0 && fork_check_users(request, path, image.fd, failure) < 0) {
+		close(image.fd);
+		return -EBUSY;
+	}
 	r = unlink(path) < 0 && errno != ENOENT ? -errno : fork_sync_folder(path);
 	close_fdp(&image.fd);
 	return r < 0 ? fork_refuse(path, "removed", DBUS_ERROR_RESOURCE, strerror(-r), failure) : 0;
@@ -172,8 +192,7 @@ static int fork_remove(const struct image_fork_request *request, struct failure 
 
 	for (size_t i = 0; i < request->removed_count; i++) {
 		struct failure other;
-		int r = fork_remove_file(request->removed[i], request->waits,
-					 first ? &other : failure);
+		int r = fork_remove_file(request, request->removed[i], first ? &other : failure);
 
 		first = first ? first : r;
 	}

@@ -20,6 +20,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 /* One that is made. Borrowed while image_fork_new() runs. */
 struct image_fork_child {
@@ -39,6 +40,10 @@ struct image_fork_request {
 	const char *const *removed; /* paths of files that are to go; only where nothing is made */
 	size_t removed_count;
 	bool waits; /* for who has them open, and is about to close them */
+
+	/* Called in the process: the VM of a disk that stands on a file that is to go; NULL: none. */
+	const char *(*find_user)(void *data, const struct stat *file);
+	void *user_data;
 };
 
 struct image_fork;

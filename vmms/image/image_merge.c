@@ -66,8 +66,7 @@ static int merging_refuse(const struct merging *merging, const char *path, int e
 static int merging_open(struct merging *merging, const char *path, int *ret_fd)
 {
 	const struct timespec interval = { .tv_nsec = WAIT_INTERVAL };
-	const struct image_options options = { .sector_size = SECTOR_SIZE,
-					       .unlocked = merging->request->in_use };
+	const struct image_options options = { .sector_size = SECTOR_SIZE };
 	struct image image = { .fd = -1 };
 	char shown[PATH_SHOWN];
 	int r = image_open(path, &options, &image);
@@ -128,6 +127,22 @@ static int merging_relink(struct merging *merging, const struct image_merge_disk
 	return r;
 }
 
+/* What others have made on it would be worth nothing. */
+static int merging_check_users(const struct merging *merging, const char *path, int fd)
+{
+	const struct image_merge_request *request = merging->request;
+	char shown[PATH_SHOWN];
+	struct stat status;
+	const char *user =
+		fstat(fd, &status) == 0 ? request->find_user(request->user_data, &status) : NULL;
+
+	if (!user)
+		return 0;
+	text_repair(shown, sizeof(shown), path, strlen(path));
+	return failure_set(merging->failure, DBUS_ERROR_DISK_IN_USE,
+			   "'%s' cannot be merged: a disk of VM '%s' stands on it", shown, user);
+}
+
 /* measures: nothing is done but that. */
 static int merging_take(struct merging *merging, const struct image_merge_disk *disk, bool measures)
 {
@@ -138,6 +153,10 @@ static int merging_take(struct merging *merging, const struct image_merge_disk *
 
 	if (r == 0)
 		r = merging_open(merging, disk->image, &fd);
+	if (r == 0 && measures)
+		r = merging_check_users(merging, disk->parent, parent_fd);
+	if (r == 0 && measures)
+		r = merging_check_users(merging, disk->image, fd);
 	if (r < 0)
 		return r;
 	r = vhdx_merge_measure_fd(parent_fd, fd, &moved, &room);

@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 /* Borrowed while image_merge_new() runs. */
 struct image_merge_disk {
@@ -31,7 +32,10 @@ struct image_merge_request {
 	uint64_t owner_uid;
 	const struct image_merge_disk *disks;
 	size_t disk_count;
-	bool in_use; /* the VM's worker has them locked, and reads them alone */
+
+	/* Called in the process: the VM of another disk that stands on the file; NULL: none. */
+	const char *(*find_user)(void *data, const struct stat *file);
+	void *user_data;
 };
 
 struct image_merge;

@@ -188,6 +188,7 @@ int job_new(struct jobs *jobs, const struct job_kind *kind, struct vm *vm, struc
 	job->vm = vm;
 	job->vm_uuid = vm->definition->uuid;
 	snprintf(job->vm_name, sizeof(job->vm_name), "%s", vm->definition->name);
+	snprintf(job->vm_owner, sizeof(job->vm_owner), "%s", vm_owner(vm));
 	*ret_job = job;
 	return 0;
 }

@@ -50,10 +50,11 @@ struct job {
 	struct jobs *jobs;
 	unsigned id;
 	const struct job_kind *kind;
-	struct vm *vm;                         /* NULL when it has ended, and of a user's */
-	struct guid vm_uuid;                   /* all zero of a user's */
-	char vm_name[DEFINITION_NAME_MAX + 1]; /* "" of a user's */
-	bool has_user;                         /* it is a user's, and no VM's */
+	struct vm *vm;                           /* NULL when it has ended, and of a user's */
+	struct guid vm_uuid;                     /* all zero of a user's */
+	char vm_name[DEFINITION_NAME_MAX + 1];   /* "" of a user's */
+	char vm_owner[DEFINITION_OWNER_MAX + 1]; /* whose the VM is, or was; "" of a user's */
+	bool has_user;                           /* it is a user's, and no VM's */
 	uid_t user;
 	void *work;   /* of a user's: what it stands for, while it is under way */
 	char *result; /* what it has found, as JSON; NULL: nothing */

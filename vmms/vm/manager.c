@@ -408,6 +408,7 @@ int manager_delete_vm(struct manager *manager, struct vm *vm, struct failure *fa
 		return r;
 	vm_sockets_deleted(vm);
 	vm_variables_delete(vm);
+	vm_backup_delete(vm);
 	vm_meter_delete(vm);
 	vm_log(vm, VM_EVENT_DELETED, LOG_LEVEL_INFO, "deleted");
 	manager_forget(manager, vm);

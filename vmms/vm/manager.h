@@ -13,6 +13,7 @@
 #include "vmms/base/failure.h"
 #include "vmms/base/helper.h"
 #include "vmms/base/watch.h"
+#include "vmms/carrier/carrier.h"
 #include "vmms/image/image.h"
 #include "vmms/network/network.h"
 #include "vmms/vm/adapter.h"
@@ -22,6 +23,7 @@
 #include "vmms/vm/statistics.h"
 #include "vmms/vm/store.h"
 #include "vmms/vm/vm.h"
+#include "vmms/vm/vm_departure.h"
 #include "vmms/vm/vm_disk_health.h"
 #include "vmms/vm/vm_dump.h"
 #include "vmms/vm/vm_guest.h"
@@ -51,16 +53,19 @@ struct manager_settings {
 	const char *passt;             /* path of passt(1) */
 	const char *image_server;      /* path of qemu-storage-daemon(1) */
 	const char *image_guard;       /* path of the library that it is started with */
-	const char *screen;            /* path of vmms-screen */
-	enum apparmor_mode apparmor;   /* whether VMs are confined by it */
-	const char *apparmor_parser;   /* path of apparmor_parser(8) */
-	struct worker_users users;     /* that workers become */
-	struct quota quota;            /* of each user */
-	struct units *units;           /* that workers are put into; borrowed */
-	unsigned answer_timeout;       /* seconds that workers get for most requests; 0: for ever */
-	unsigned open_timeout;         /* seconds that the opening of files may take; likewise */
-	unsigned shutdown_timeout;     /* seconds that guests get, unless their definitions say */
-	unsigned moves;                /* VMs that are sent to others at a time; above 0 */
+	const char *carrier;           /* path of move-carrier */
+	const char *migration_address; /* where VMs are waited for; NULL: where it was called */
+	struct carrier_ports migration_ports;
+	const char *screen;          /* path of vmms-screen */
+	enum apparmor_mode apparmor; /* whether VMs are confined by it */
+	const char *apparmor_parser; /* path of apparmor_parser(8) */
+	struct worker_users users;   /* that workers become */
+	struct quota quota;          /* of each user */
+	struct units *units;         /* that workers are put into; borrowed */
+	unsigned answer_timeout;     /* seconds that workers get for most requests; 0: for ever */
+	unsigned open_timeout;       /* seconds that the opening of files may take; likewise */
+	unsigned shutdown_timeout;   /* seconds that guests get, unless their definitions say */
+	unsigned moves;              /* VMs that are sent to others at a time; above 0 */
 };
 
 /* A file in the store that holds no definition. */

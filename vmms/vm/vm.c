@@ -36,6 +36,7 @@ int vm_new(struct manager *manager, struct definition *definition, struct vm **r
 	list_init(&vm->uuid_link);
 	list_init(&vm->adapters);
 	list_init(&vm->moving.turn);
+	vm_carrier_init(vm);
 	vm_sockets_init(&vm->sockets);
 	list_init(&vm->images.list);
 	list_init(&vm->images.healths);
@@ -66,9 +67,12 @@ void vm_free(struct vm *vm)
 	file_holder_free(vm->opening.state);
 	file_holder_free(vm->opening.moved);
 	file_holder_free(vm->moving.socket);
+	vm_carrier_end(vm);
+	vm_removal_free(vm);
 	vm_renewal_free(vm);
 	vm_save_free(vm);
 	vm_checkpoint_free(vm);
+	vm_backup_free(vm);
 	vm_confinement_free(vm);
 	file_holder_free(vm->opening.files);
 	file_holder_free(vm->guest.copied);
@@ -115,8 +119,12 @@ const char *vm_engine(const struct vm *vm)
 
 void vm_describe_guest(const struct vm *vm, char text[GUEST_LIFE_TEXT])
 {
+	const char *problem = vm_run_firmware_problem(vm);
+
 	text[0] = '\0';
-	if (vm->state == VM_RUNNING && vm->run.vmbus_version[0] == '\0')
+	if (problem)
+		snprintf(text, GUEST_LIFE_TEXT, "%s", problem);
+	else if (vm->state == VM_RUNNING && vm->run.vmbus_version[0] == '\0')
 		guest_life_describe(vm->definition->boot.command_line,
 				    vm_clock(CLOCK_MONOTONIC) - vm->run.quiet_since, text);
 }
@@ -192,6 +200,12 @@ int vm_check(struct vm *vm, enum vm_verb verb, struct failure *failure)
 				 sizeof(failure->message));
 		return -EINVAL;
 	}
+	if (vm_is_expected(vm))
+		return failure_set(
+			failure, DBUS_ERROR_BUSY,
+			"VM '%s' is waited for from another host; wait until it is here, "
+			"or cancel job %u",
+			vm->definition->name, vm->arrival.job->id);
 	vm_checkpoint_give_way(vm);
 	if (vm_change_waits(vm) && !vm->turning_off.done && verb != VM_TURN_OFF)
 		return failure_set(failure, DBUS_ERROR_BUSY,

@@ -19,6 +19,9 @@
 #include "vmms/base/folder.h"
 #include "vmms/vm/guest_life.h"
 #include "vmms/vm/statistics.h"
+#include "vmms/vm/vm_arrival.h"
+#include "vmms/vm/vm_backup.h"
+#include "vmms/vm/vm_carrier.h"
 #include "vmms/vm/vm_change.h"
 #include "vmms/vm/vm_checkpoint.h"
 #include "vmms/vm/vm_confinement.h"
@@ -29,6 +32,7 @@
 #include "vmms/vm/vm_meter.h"
 #include "vmms/vm/vm_move.h"
 #include "vmms/vm/vm_pinning.h"
+#include "vmms/vm/vm_removal.h"
 #include "vmms/vm/vm_renew.h"
 #include "vmms/vm/vm_restart.h"
 #include "vmms/vm/vm_run.h"
@@ -67,8 +71,10 @@ struct vm_opening {
 	struct saved_file *saved_file;   /* the saved state is being opened; or NULL */
 	struct file_holder *state;       /* that is open, and not the worker's yet; or NULL */
 	struct file_holder *moved;       /* from where the VM comes, likewise; or NULL */
+	bool carried;                    /* it comes from vm->carrier.stream */
 	struct opened_files *opened;     /* the same, while a profile is loaded; or NULL */
 	unsigned boot;                   /* 1 + the kind of drive that is tried first, or 0 */
+	bool setup;                      /* the firmware shows its menus */
 	const char *method;              /* of the worker, which then gets what was opened */
 	struct json_object *arguments;
 };
@@ -95,6 +101,9 @@ struct vm {
 	struct vm_change change;
 	struct vm_saving saving;
 	struct vm_moving moving;
+	struct vm_arrival arrival;
+	struct vm_carrier carrier; /* of the one or the other */
+	struct vm_removal removal;
 	struct vm_saved_state saved;
 	struct vm_checkpoints checkpoints;
 	struct vm_opening opening; /* vm_change.c, vm_start.c */
@@ -111,6 +120,7 @@ struct vm {
 	struct vm_guest guest;
 	struct vm_memory memory;
 	struct vm_dump dump;
+	struct vm_backup backup;
 	struct vm_sockets sockets;
 	struct vm_statistics statistics;
 
@@ -155,8 +165,10 @@ int vm_start(struct vm *vm, vm_done_fn done, void *data, struct failure *failure
 
 /*
  * The same, and firmware tries drives of that kind first, whatever the definition says, until the VM
- * is off. Not of a VM that goes on from a saved state, loads a kernel, or has no such drive.
+ * is off; or, of generation 2, shows its menus. Not of a VM that goes on from a saved state, loads a
+ * kernel, or has no such drive.
  */
+int vm_start_setup(struct vm *vm, vm_done_fn done, void *data, struct failure *failure) MUST_CHECK;
 int vm_start_from(struct vm *vm, enum definition_drive drive, vm_done_fn done, void *data,
 		  struct failure *failure) MUST_CHECK;
 
@@ -173,6 +185,10 @@ int vm_start_with_files(struct vm *vm, const struct resources *passed, vm_done_f
  */
 int vm_start_received(struct vm *vm, struct file_holder *socket, vm_done_fn done, void *data,
 		      struct failure *failure) MUST_CHECK;
+
+/* The same with a guest that comes from another host: from vm->carrier.stream. */
+int vm_start_carried(struct vm *vm, vm_done_fn done, void *data,
+		     struct failure *failure) MUST_CHECK;
 
 struct vm_shutdown_options {
 	bool force;       /* the guest is to end programs that hold it up */

@@ -338,7 +338,7 @@ int vm_checkpoint_delete(struct vm *vm, unsigned id, bool subtree, vm_done_fn do
 	int r = verb_find(vm, id, failure);
 
 	if (r == 0)
-		r = verb_begin(vm, VM_CHECKPOINT, done, data, failure);
+		r = verb_begin(vm, VM_DELETE_CHECKPOINT, done, data, failure);
 	if (r < 0)
 		return r;
 	work = vm->checkpoints.work;

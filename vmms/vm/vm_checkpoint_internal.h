@@ -7,6 +7,8 @@
 #include "vmms/image/image.h"
 #include "vmms/vm/vm_checkpoint.h"
 
+#include <sys/stat.h>
+
 /* What was going to be when an earlier daemon ended. */
 struct checkpoint_pending {
 	struct checkpoints *tree;
@@ -101,6 +103,12 @@ bool checkpoint_merge_next(struct vm *vm);
 
 /* What an earlier daemon had done, but not written down. Return: 0; -ENOMEM; -errno. */
 int checkpoint_merge_settle(struct vm *vm) MUST_CHECK;
+
+/*
+ * vm_checkpoint_users.c, for a process: another VM, a disk of which stands on that file; NULL: there is
+ * none. data: the VM.
+ */
+const char *checkpoint_find_user(void *data, const struct stat *file);
 
 /* The last of a verb: whoever asked is told. failure: NULL: all is well. */
 void checkpoint_work_finish(struct vm *vm, const struct failure *failure);

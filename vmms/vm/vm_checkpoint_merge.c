@@ -196,7 +196,9 @@ static int merge_copy(struct vm *vm, struct failure *failure)
 	AUTO_FREE struct image_merge_disk *disks = calloc(merge->disk_count + 1, sizeof(*disks));
 	struct image_merge_request request = { .owner = vm->definition->owner,
 					       .owner_uid = vm->definition->owner_uid,
-					       .disks = disks };
+					       .disks = disks,
+					       .find_user = checkpoint_find_user,
+					       .user_data = vm };
 
 	if (!disks || merge_make_job(vm) < 0)
 		return failure_no_memory(failure);

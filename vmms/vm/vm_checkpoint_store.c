@@ -89,6 +89,8 @@ static int store_clean(struct vm *vm, struct failure *failure)
 	request.removed = (const char *const *)checkpoints->cleaned.items;
 	request.removed_count = checkpoints->cleaned.count;
 	request.waits = checkpoints->lets_go;
+	request.find_user = checkpoint_find_user;
+	request.user_data = vm;
 	checkpoints->lets_go = false;
 	return image_fork_new(vm->manager->helpers, &request, store_clean_done, vm,
 			      &checkpoints->cleaner, failure);

@@ -73,6 +73,8 @@ void vm_file_limit_begin(struct vm *vm, const struct opened_files *opened)
 		limit = MAX(limit, limit_image_size(opened, &vm->definition->disks[i]));
 	if (vm_variables_are_kept(vm))
 		limit = MAX(limit, VM_VARIABLES_SIZE_MAX);
+	if (vm_backup_has_changes(vm))
+		limit = MAX(limit, VM_BACKUP_CHANGES_MAX);
 	r = worker_limit_files(vm->run.worker, limit);
 	if (r == 0)
 		vm->run.file_limit = limit;

@@ -8,6 +8,7 @@
 #include "vmms/image/image.h"
 #include "vmms/vm/job.h"
 #include "vmms/vm/manager.h"
+#include "vmms/vm/vm_departure.h"
 #include "vmms/vm/vm_internal.h"
 #include "vmms/vm/vm_log.h"
 
@@ -26,6 +27,7 @@ static void move_ignored(void *data, struct json_object *result, const char *cod
 static void move_give_up(struct vm *vm, const struct failure *failure)
 {
 	file_holder_free(TAKE_PTR(vm->moving.socket));
+	vm_carrier_let_go(vm);
 	vm_finish(&vm->operation, failure);
 }
 
@@ -44,6 +46,8 @@ static int move_cancel(struct job *job, struct failure *failure)
 	struct vm *vm = job->vm;
 	int r;
 
+	if (vm_departure_give_up(vm, ""))
+		return 0;
 	if (job->waiting) {
 		move_give_up_waiting(vm, "");
 		return 0;
@@ -61,12 +65,17 @@ static void move_begin_next(struct manager *manager);
 static void move_job_done(void *data, const struct failure *failure)
 {
 	struct job *job = data;
-	struct manager *manager = job->vm->manager;
+	struct vm *vm = job->vm;
+	bool departs = vm->moving.departs;
 
-	list_unlink(&job->vm->moving.turn);
-	job->vm->moving.job = NULL;
+	list_unlink(&vm->moving.turn);
+	vm_departure_ended(vm, failure);
+	vm->moving.departs = vm->moving.sends = false;
+	vm->moving.job = NULL;
 	job_end(job, failure);
-	move_begin_next(manager);
+	if (departs && !failure)
+		vm_remove_soon(vm, NULL, NULL);
+	move_begin_next(vm->manager);
 }
 
 /* ---- Sending ---- */
@@ -154,8 +163,15 @@ static int move_ask(struct vm *vm, struct failure *failure)
 		json_add(&arguments, "max_downtime", json_object_new_int64(options->max_downtime));
 	if (!arguments)
 		return failure_no_memory(failure);
-	r = worker_request_with_files(vm->run.worker, "send", arguments, &files, 0, move_answered,
-				      vm);
+	if (vm->moving.socket) {
+		r = worker_request_with_files(vm->run.worker, "send", arguments, &files, 0,
+					      move_answered, vm);
+	} else {
+		r = worker_request(vm->run.worker, "send", arguments, &vm->carrier.stream, 1, 0,
+				   move_answered, vm);
+		vm_carrier_let_go(vm);
+	}
+	vm->moving.sends = r == 0;
 	return r < 0 ? vm_failure(vm, CONTROL_ERROR_FAILED, strerror(-r), failure) : 0;
 }
 
@@ -165,11 +181,8 @@ static bool move_is_anybodys_turn(const struct manager *manager)
 {
 	unsigned under_way = 0;
 
-	list_for_each (link, (struct list *)&manager->vms) {
-		const struct job *job = container_of(link, struct vm, link)->moving.job;
-
-		under_way += job && !job->waiting;
-	}
+	list_for_each (link, (struct list *)&manager->vms)
+		under_way += container_of(link, struct vm, link)->moving.sends;
 	return under_way < manager->settings.moves;
 }
 
@@ -190,41 +203,34 @@ static void move_begin_next(struct manager *manager)
 
 void vm_move_cancel_waiting(struct manager *manager)
 {
+	static const char why[] = ", and it is being stopped";
+
+	list_for_each (link, &manager->vms)
+		(void)vm_departure_give_up(container_of(link, struct vm, link), why);
 	while (!list_empty(&manager->moves_waiting))
 		move_give_up_waiting(
-			container_of(manager->moves_waiting.next, struct vm, moving.turn),
-			", and it is being stopped");
+			container_of(manager->moves_waiting.next, struct vm, moving.turn), why);
 }
 
-static int move_ask_or_wait(struct vm *vm, struct job *job, struct failure *failure)
+int vm_move_go_on(struct vm *vm, struct failure *failure)
 {
 	if (move_is_anybodys_turn(vm->manager))
 		return move_ask(vm, failure);
 	list_append(&vm->manager->moves_waiting, &vm->moving.turn);
-	job->waiting = true;
+	job_set_waiting(vm->moving.job, true);
 	return 0;
+}
+
+void vm_move_lost(struct vm *vm, const struct failure *failure)
+{
+	vm_log(vm, VM_EVENT_STATE, LOG_LEVEL_WARNING, "%s", failure->message);
+	move_give_up(vm, failure);
 }
 
 /* ---- Its beginning ---- */
 
-static int move_begin(struct vm *vm, int fd, struct job *job, struct failure *failure)
-{
-	int r = vm_begin(vm, VM_MOVE, move_job_done, job, failure);
-
-	if (r < 0)
-		return r;
-	r = vm_guest_take_file(vm, fd, &vm->moving.socket, failure);
-	if (r == 0)
-		r = move_ask_or_wait(vm, job, failure);
-	if (r == 0)
-		return 0;
-	file_holder_free(TAKE_PTR(vm->moving.socket));
-	vm->operation = (struct vm_operation){ 0 };
-	return r;
-}
-
-int vm_send(struct vm *vm, int fd, const struct vm_send_options *options, struct job **ret_job,
-	    struct failure *failure)
+int vm_move_begin(struct vm *vm, const struct vm_send_options *options, struct job **ret_job,
+		  struct failure *failure)
 {
 	struct job *job;
 	int r;
@@ -236,13 +242,47 @@ int vm_send(struct vm *vm, int fd, const struct vm_send_options *options, struct
 				   vm->definition->name, vm->dump.job->id);
 	if (job_new(vm->manager->jobs, &move_kind, vm, &job) < 0)
 		return failure_no_memory(failure);
-	vm->moving.options = *options;
-	r = move_begin(vm, fd, job, failure);
+	r = vm_begin(vm, VM_MOVE, move_job_done, job, failure);
 	if (r < 0) {
 		job_drop(job);
 		return r;
 	}
+	vm->moving.options = *options;
+	*ret_job = job;
+	return 0;
+}
+
+void vm_move_drop(struct vm *vm, struct job *job)
+{
+	file_holder_free(TAKE_PTR(vm->moving.socket));
+	vm->operation = (struct vm_operation){ 0 };
+	vm->moving.job = NULL;
+	list_unlink(&vm->moving.turn);
+	job_drop(job);
+}
+
+void vm_move_publish(struct vm *vm, struct job *job)
+{
 	vm->moving.job = job;
+	job_publish(job);
+}
+
+int vm_send(struct vm *vm, int fd, const struct vm_send_options *options, struct job **ret_job,
+	    struct failure *failure)
+{
+	struct job *job;
+	int r = vm_move_begin(vm, options, &job, failure);
+
+	if (r < 0)
+		return r;
+	r = vm_guest_take_file(vm, fd, &vm->moving.socket, failure);
+	vm->moving.job = job;
+	if (r == 0)
+		r = vm_move_go_on(vm, failure);
+	if (r < 0) {
+		vm_move_drop(vm, job);
+		return r;
+	}
 	job_publish(job);
 	*ret_job = job;
 	return 0;

@@ -30,7 +30,11 @@ struct vm_send_options {
 };
 
 struct vm_moving {
-	struct job *job;                /* NULL: it is not being sent, and does not wait for that */
+	struct job *job; /* NULL: it is not being sent, and does not wait for that */
+	bool sends;      /* the worker does */
+	bool departs;    /* to another host (vm_departure.h): it is deleted then */
+	void (*found)(void *data, struct job *job, const struct failure *failure);
+	void *found_data;               /* of it; found NULL: nobody waits, or it departs not */
 	struct list turn;               /* in manager->moves_waiting, while it waits */
 	struct vm_send_options options; /* of what is to be sent */
 	struct file_holder *socket;     /* until the worker has it; or NULL */
@@ -51,6 +55,20 @@ int vm_receive(struct vm *vm, int fd, vm_done_fn done, void *data,
 
 /* All moves that wait for their turn are given up: the VMs are to be stopped. */
 void vm_move_cancel_waiting(struct manager *manager);
+
+/* ---- For vm_departure.c ---- */
+
+/* The job of a move, and the operation, which are under way from now on; for publish or drop. */
+int vm_move_begin(struct vm *vm, const struct vm_send_options *options, struct job **ret_job,
+		  struct failure *failure) MUST_CHECK;
+void vm_move_drop(struct vm *vm, struct job *job);
+void vm_move_publish(struct vm *vm, struct job *job);
+
+/* The other side is there: the VM is sent, or waits for its turn. */
+int vm_move_go_on(struct vm *vm, struct failure *failure) MUST_CHECK;
+
+/* While it waits for its turn: the other side is there no more. */
+void vm_move_lost(struct vm *vm, const struct failure *failure);
 
 /* Its worker has ended, in whichever way. */
 void vm_move_worker_ended(struct vm *vm);

@@ -85,6 +85,32 @@ void vm_run_set_vmbus_version(struct vm *vm, const char *text)
 	run_copy(vm->run.vmbus_version, sizeof(vm->run.vmbus_version), text);
 }
 
+static const struct {
+	const char *word, *sentence;
+} firmware_problems[] = {
+	[VM_FIRMWARE_OK] = { "", NULL },
+	[VM_FIRMWARE_NO_BOOT_DEVICE] = { "no-boot-device", "no boot device found: no disk or DVD "
+							   "of the VM has what its "
+							   "firmware can start" },
+	[VM_FIRMWARE_REFUSED_LOADER] = { "refused-loader", "secure boot refused the boot loader: "
+							   "nobody whom the firmware "
+							   "trusts has signed it" },
+};
+
+const char *vm_run_firmware_problem(const struct vm *vm)
+{
+	return firmware_problems[vm->run.firmware_problem].sentence;
+}
+
+const char *vm_run_set_firmware(struct vm *vm, const char *word)
+{
+	vm->run.firmware_problem = VM_FIRMWARE_OK;
+	for (size_t i = 0; word && i < ARRAY_SIZE(firmware_problems); i++)
+		if (strcmp(word, firmware_problems[i].word) == 0)
+			vm->run.firmware_problem = (enum vm_firmware_problem)i;
+	return vm_run_firmware_problem(vm);
+}
+
 void vm_run_set_end(struct vm *vm, const char *reason, const char *message)
 {
 	run_copy(vm->run.end_reason, sizeof(vm->run.end_reason), reason);
@@ -113,6 +139,7 @@ void vm_run_forget_guest(struct vm *vm)
 {
 	vm->run.engine[0] = '\0';
 	vm->run.vmbus_version[0] = '\0';
+	vm->run.firmware_problem = VM_FIRMWARE_OK;
 	vm_run_set_heartbeat(vm, "unknown");
 }
 

@@ -25,6 +25,13 @@ struct vm;
 #define VM_CRASH_PARAMETERS_MAX CONTROL_CRASH_PARAMETERS_MAX
 #define VM_CRASH_TEXT_MAX       (CONTROL_CRASH_TEXT_MAX + 1)
 
+/* Why its firmware boots nothing. */
+enum vm_firmware_problem {
+	VM_FIRMWARE_OK,
+	VM_FIRMWARE_NO_BOOT_DEVICE,
+	VM_FIRMWARE_REFUSED_LOADER,
+};
+
 struct vm_run {
 	struct worker *worker;              /* NULL: there is none */
 	uid_t user;                         /* that it has become; 0: none */
@@ -36,6 +43,7 @@ struct vm_run {
 	uint64_t up_since;                  /* the same moment, CLOCK_MONOTONIC */
 	uint64_t quiet_since; /* CLOCK_MONOTONIC, microseconds; until the guest finds VMBus */
 	char engine[VM_RUN_TEXT_MAX], heartbeat[VM_RUN_TEXT_MAX], vmbus_version[VM_RUN_TEXT_MAX];
+	enum vm_firmware_problem firmware_problem;
 	unsigned resets;
 	char end_reason[VM_RUN_TEXT_MAX], end_message[VM_REASON_MAX]; /* its last words */
 	struct worker_exit *exit; /* it waits for the end of its image servers (vm_images.c) */
@@ -75,6 +83,11 @@ void vm_run_note_quiet(struct vm *vm);
 void vm_run_set_engine(struct vm *vm, const char *text, size_t size);
 void vm_run_set_heartbeat(struct vm *vm, const char *text);
 void vm_run_set_vmbus_version(struct vm *vm, const char *text);
+
+/* A word that is not known is no problem. Return: its sentence; NULL: there is none. */
+const char *vm_run_set_firmware(struct vm *vm, const char *word);
+const char *vm_run_firmware_problem(const struct vm *vm);
+
 void vm_run_set_end(struct vm *vm, const char *reason, const char *message);
 void vm_run_set_resets(struct vm *vm, unsigned resets);
 

@@ -4,10 +4,8 @@
  *
  * Everything the worker needs is opened before it is spawned, files by a process that may wait for
  * them (vmms/image/open_helper.h), and its profile loaded by another; until then the VM is starting,
- * without a worker. Then it is sent all
- * descriptors, those of files by the process that holds them, and when it has them, its definition
- * and the order to start; it answers each in turn. The first refusal is kept, the worker is killed,
- * and the VM is off again when the process has gone: only then are the locks of its disks.
+ * without a worker. Then it is sent what it needs (vm_start_send.h). When the worker refuses, it is
+ * killed, and the VM is off again when the process has gone: only then are its disks unlocked.
  */
 #include "common/base/log.h"
 #include "common/base/text.h"
@@ -22,6 +20,7 @@
 #include "vmms/vm/vm_log.h"
 #include "vmms/vm/vm_pinning.h"
 #include "vmms/vm/vm_record.h"
+#include "vmms/vm/vm_start_send.h"
 #include "vmms/vm/vm_unit.h"
 #include "vmms/vm/vm_variables.h"
 
@@ -29,251 +28,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-
-static void start_refused(struct vm *vm, const char *code, const char *text)
-{
-	/* Its end comes next, and says more. */
-	if (strcmp(code, WORKER_ENDED) == 0)
-		return;
-	if (!vm->run.start_failure.name)
-		vm_failure(vm, code, text, &vm->run.start_failure);
-	worker_kill(vm->run.worker, SIGKILL);
-}
-
-static void start_step_answered(void *data, struct json_object *result, const char *code,
-				const char *text)
-{
-	if (!result)
-		start_refused(data, code, text);
-}
-
-/* ---- Once it runs ---- */
-
-static void start_take_engine(struct vm *vm, struct json_object *status)
-{
-	struct json_object *engine;
-
-	if (!json_object_object_get_ex(status, "engine", &engine) ||
-	    !json_object_is_type(engine, json_type_string))
-		return;
-	vm_run_set_engine(vm, json_object_get_string(engine),
-			  (size_t)json_object_get_string_len(engine));
-	vm_notify(vm, "Engine", NULL);
-}
-
-/* The last answer of a start: whoever asked for it finds the VM as it is. */
-static void start_status_answered(void *data, struct json_object *result, const char *code,
-				  const char *text)
-{
-	struct vm *vm = data;
-
-	if (!result && strcmp(code, WORKER_ENDED) == 0)
-		return;
-	if (result)
-		start_take_engine(vm, result);
-	if (vm->operation.verb == VM_START)
-		vm_finish(&vm->operation, NULL);
-}
-
-static void start_answered(void *data, struct json_object *result, const char *code,
-			   const char *text)
-{
-	struct vm *vm = data;
-
-	if (!result) {
-		start_refused(vm, code, text);
-		return;
-	}
-	if (vm->run.start_failure.name)
-		return; /* it refused something before, and is being killed */
-	fault_point(FAULT_START_ANSWERED);
-	file_holder_free(TAKE_PTR(vm->opening.files));
-	file_holder_free(TAKE_PTR(vm->opening.moved));
-	vm_run_note_start(vm);
-	vm_record_save(vm);
-	vm_notify(vm, "StartedAt", "MemoryAssigned", NULL);
-	if (vm->state == VM_STARTING)
-		vm_set_state(vm, VM_RUNNING, "%s", "");
-	vm_pinning_apply(vm);
-	manager_vm_runs(vm->manager, vm);
-	if (worker_request(vm->run.worker, "status", NULL, NULL, 0,
-			   vm->manager->settings.answer_timeout, start_status_answered, vm) < 0)
-		start_status_answered(vm, NULL, CONTROL_ERROR_FAILED, "");
-}
-
-/* ---- What is sent ---- */
-
-/* Whoever asked for the start waits for the guest to run. */
-static void start_resume(struct vm *vm)
-{
-	if (worker_request(vm->run.worker, "resume", NULL, NULL, 0, VM_START_TIMEOUT,
-			   start_answered, vm) < 0)
-		start_refused(vm, CONTROL_ERROR_FAILED, "the worker cannot be asked to resume");
-}
-
-/*
- * The worker has all of the saved state. Written down is first that it has begun, then that nothing
- * is saved any more; the next daemon goes on from wherever this one has come to.
- */
-static void start_restored(void *data, struct json_object *result, const char *code,
-			   const char *text)
-{
-	struct vm *vm = data;
-	struct failure failure;
-
-	if (!result) {
-		start_refused(vm, code, text);
-		return;
-	}
-	if (vm->run.start_failure.name)
-		return;
-	file_holder_free(TAKE_PTR(vm->opening.state));
-	vm_run_note_start(vm);
-	vm_record_save(vm);
-	fault_point(FAULT_RESTORE_ANSWERED);
-	if (vm_saved_state_forget(vm, &failure) == 0)
-		start_resume(vm);
-	else
-		start_refused(vm, CONTROL_ERROR_FAILED, failure.message);
-}
-
-/* In place of "start"; how long it takes is for the other side to say. */
-static int start_send_moved(struct vm *vm)
-{
-	const struct held_file file = { .number = 0 };
-	const struct worker_files files = { vm->opening.moved, &file, 1 };
-
-	return worker_request_with_files(vm->run.worker, "receive", NULL, &files, 0, start_answered,
-					 vm);
-}
-
-/* In place of "start"; how long it takes is for the host's disk to say. */
-static int start_send_state(struct vm *vm)
-{
-	const struct held_file file = { .number = 0 };
-	const struct worker_files files = { vm->opening.state, &file, 1 };
-
-	return worker_request_with_files(vm->run.worker, "restore", NULL, &files, 0, start_restored,
-					 vm);
-}
-
-/* With what this start alone has. */
-static struct json_object *start_definition_to_json(const struct vm *vm)
-{
-	struct json_object *tree = definition_to_json(vm->definition), *order;
-
-	if (!tree || vm->opening.boot == 0)
-		return tree;
-	order = json_object_new_array();
-	json_append(&order, json_object_new_string(definition_drive_names[vm->opening.boot - 1]));
-	json_object_object_del(tree, "boot_order");
-	json_add(&tree, "boot_order", order);
-	return tree;
-}
-
-static int start_send_definition(struct vm *vm)
-{
-	AUTO_JSON struct json_object *arguments =
-		json_make("definition", start_definition_to_json(vm), NULL);
-	int r;
-
-	if (!arguments)
-		return -ENOMEM;
-	r = worker_request(vm->run.worker, "configure", arguments, NULL, 0, VM_START_TIMEOUT,
-			   start_step_answered, vm);
-	if (r < 0)
-		return r;
-	if (vm->opening.state)
-		return start_send_state(vm);
-	if (vm->opening.moved)
-		return start_send_moved(vm);
-	return worker_request(vm->run.worker, "start", NULL, NULL, 0, VM_START_TIMEOUT,
-			      start_answered, vm);
-}
-
-/* When the worker has all, it gets the definition, which needs them. */
-static void start_descriptors_answered(void *data, struct json_object *result, const char *code,
-				       const char *text)
-{
-	struct vm *vm = data;
-	int r;
-
-	if (!result) {
-		start_refused(vm, code, text);
-		return;
-	}
-	vm->start_steps--;
-	if (vm->start_steps > 0 || vm->run.start_failure.name)
-		return;
-	r = start_send_definition(vm);
-	fault_point(FAULT_START_SENT);
-	/* The end of a worker that has ended says more, and comes. */
-	if (r < 0 && r != -EPIPE && r != -ECONNRESET)
-		start_refused(vm, CONTROL_ERROR_FAILED, strerror(-r));
-}
-
-static int start_send_resources(struct vm *vm, const struct resources *resources)
-{
-	unsigned timeout = vm->manager->settings.answer_timeout;
-
-	for (size_t i = 0; i < resources->count; i += CONTROL_FDS_MAX) {
-		size_t count = MIN(resources->count - i, (size_t)CONTROL_FDS_MAX);
-		struct json_object *names = json_object_new_array();
-		AUTO_JSON struct json_object *arguments = NULL;
-		int fds[CONTROL_FDS_MAX], r;
-
-		for (size_t j = 0; j < count; j++) {
-			json_append(&names, json_object_new_string(resources->items[i + j].name));
-			fds[j] = resources->items[i + j].fd;
-		}
-		arguments = json_make("names", names, NULL);
-		if (!arguments)
-			return -ENOMEM;
-		r = worker_request(vm->run.worker, "descriptors", arguments, fds, count, timeout,
-				   start_descriptors_answered, vm);
-		if (r < 0)
-			return r;
-		vm->start_steps++;
-	}
-	return 0;
-}
-
-static int start_send_opened(struct vm *vm, const struct opened_files *opened)
-{
-	unsigned timeout = vm->manager->settings.answer_timeout;
-
-	_Static_assert(CONTROL_FDS_MAX <= FILE_HOLDER_SEND_MAX, "as many go with a message");
-	for (size_t i = 0; i < opened->count; i += CONTROL_FDS_MAX) {
-		const struct worker_files files = { vm->opening.files, &opened->items[i],
-						    MIN(opened->count - i,
-							(size_t)CONTROL_FDS_MAX) };
-		struct json_object *names = json_object_new_array();
-		AUTO_JSON struct json_object *arguments = NULL;
-		int r;
-
-		for (size_t j = 0; j < files.count; j++)
-			json_append(&names, json_object_new_string(files.files[j].name));
-		arguments = json_make("names", names, NULL);
-		if (!arguments)
-			return -ENOMEM;
-		r = worker_request_with_files(vm->run.worker, "descriptors", arguments, &files,
-					      timeout, start_descriptors_answered, vm);
-		if (r < 0)
-			return r;
-		vm->start_steps++;
-	}
-	return 0;
-}
-
-static int start_send_all(struct vm *vm, const struct resources *resources,
-			  const struct opened_files *opened)
-{
-	int r;
-
-	vm->start_steps = 0;
-	r = start_send_resources(vm, resources);
-	return r < 0 ? r : start_send_opened(vm, opened);
-}
 
 static int start_spawn(struct vm *vm, struct opened_files *opened, struct resources *resources,
 		       struct failure *failure)
@@ -306,6 +60,9 @@ static int start_spawn(struct vm *vm, struct opened_files *opened, struct resour
 		return r;
 	if (variables >= 0)
 		resources_add(resources, "variables", variables);
+	/* Of one that comes from elsewhere, somebody else may still write the disks. */
+	if (!vm->opening.moved)
+		vm_backup_add_changes(vm, resources);
 	r = vm_record_open_end(vm, &end);
 	if (r == 0)
 		resources_add(resources, "end", end);
@@ -324,7 +81,7 @@ static int start_spawn(struct vm *vm, struct opened_files *opened, struct resour
 	vm_file_limit_begin(vm, opened);
 	vm_record_save(vm);
 	vm_unit_open(vm);
-	r = start_send_all(vm, resources, opened);
+	r = vm_start_send(vm, resources, opened);
 	/* A worker that has ended already says why by its end, which is on its way to us. */
 	if (r < 0 && r != -EPIPE && r != -ECONNRESET)
 		return failure_set(failure, DBUS_ERROR_WORKER_FAILED,
@@ -586,6 +343,8 @@ static int start_begin(struct vm *vm, const struct resources *passed, bool recei
 	}
 	fault_point(FAULT_FILES_ASKED_FOR);
 	vm->opening.boot = 0;
+	vm->opening.carried = false;
+	vm->opening.setup = false;
 	vm_restart_forget(vm);
 	vm_set_state(vm, VM_STARTING, "%s", "");
 	return 0;
@@ -607,12 +366,31 @@ int vm_start_received(struct vm *vm, struct file_holder *socket, vm_done_fn done
 	return r;
 }
 
+int vm_start_carried(struct vm *vm, vm_done_fn done, void *data, struct failure *failure)
+{
+	int r = start_begin(vm, NULL, true, done, data, failure);
+
+	if (r == 0)
+		vm->opening.carried = true;
+	return r;
+}
+
 static bool start_has_drive(const struct definition *definition, enum definition_drive drive)
 {
 	for (size_t i = 0; i < definition->disk_count; i++)
 		if (definition->disks[i].drive == drive)
 			return true;
 	return false;
+}
+
+static int start_check_saved(const struct vm *vm, struct failure *failure)
+{
+	if (vm->saved.exists)
+		return failure_set(failure, DBUS_ERROR_INVALID_STATE,
+				   "VM '%s' is saved: it boots from nothing, but goes on; discard "
+				   "its saved state first ('vmctl discard')",
+				   vm->definition->name);
+	return 0;
 }
 
 static int start_check_drive(const struct vm *vm, enum definition_drive drive,
@@ -626,12 +404,7 @@ static int start_check_drive(const struct vm *vm, enum definition_drive drive,
 		return failure_set(failure, DBUS_ERROR_INVALID_ARGUMENT,
 				   "VM '%s' has no %s to boot from; attach one first",
 				   vm->definition->name, definition_drive_names[drive]);
-	if (vm->saved.exists)
-		return failure_set(failure, DBUS_ERROR_INVALID_STATE,
-				   "VM '%s' is saved: it boots from nothing, but goes on; discard "
-				   "its saved state first ('vmctl discard')",
-				   vm->definition->name);
-	return 0;
+	return start_check_saved(vm, failure);
 }
 
 int vm_start_from(struct vm *vm, enum definition_drive drive, vm_done_fn done, void *data,
@@ -643,6 +416,22 @@ int vm_start_from(struct vm *vm, enum definition_drive drive, vm_done_fn done, v
 		r = start_begin(vm, NULL, false, done, data, failure);
 	if (r == 0)
 		vm->opening.boot = 1 + (unsigned)drive;
+	return r;
+}
+
+int vm_start_setup(struct vm *vm, vm_done_fn done, void *data, struct failure *failure)
+{
+	int r;
+
+	if (!vm_variables_are_kept(vm))
+		return failure_set(failure, DBUS_ERROR_INVALID_ARGUMENT,
+				   "the firmware of VM '%s' has no menus: only generation 2 has",
+				   vm->definition->name);
+	r = start_check_saved(vm, failure);
+	if (r == 0)
+		r = start_begin(vm, NULL, false, done, data, failure);
+	if (r == 0)
+		vm->opening.setup = true;
 	return r;
 }
 

@@ -57,8 +57,11 @@ static const struct {
 	[VM_REMOVE_ADAPTER] = { "remove an adapter from",
 				AT_REST | IN(VM_RUNNING) | IN(VM_PAUSED) },
 	[VM_CHANGE] = { "change", AT_REST | IN(VM_RUNNING) | IN(VM_PAUSED) | IN(VM_KEPT) },
-	[VM_CHECKPOINT] = { "apply or delete checkpoints of", AT_REST },
+	[VM_CHECKPOINT] = { "apply a checkpoint of", AT_REST },
+	[VM_DELETE_CHECKPOINT] = { "delete a checkpoint of",
+				   AT_REST | IN(VM_RUNNING) | IN(VM_PAUSED) },
 	[VM_MAKE_CHECKPOINT] = { "make a checkpoint of", AT_REST | IN(VM_RUNNING) | IN(VM_PAUSED) },
+	[VM_BACK_UP] = { "back up", IN(VM_RUNNING) | IN(VM_PAUSED) },
 	[VM_RESET_VARIABLES] = { "reset the firmware's variables of", AT_REST },
 	[VM_CHANGE_ADAPTER] = { "change an adapter of", AT_REST | IN(VM_RUNNING) | IN(VM_PAUSED) },
 };

@@ -9,7 +9,7 @@
 #pragma once
 
 #include "common/base/cc.h"
-#include "common/firmware/variables_file.h"
+#include "common/firmware/firmware.h"
 #include "vmms/base/failure.h"
 
 #include <stdbool.h>

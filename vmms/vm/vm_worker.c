@@ -98,6 +98,14 @@ static void worker_on_vmbus(struct vm *vm, const struct control_event_data *even
 	vm_notify(vm, "VMBusVersion", NULL);
 }
 
+static void worker_on_firmware(struct vm *vm, const struct control_event_data *event)
+{
+	const char *problem = vm_run_set_firmware(vm, event->state);
+
+	if (problem)
+		vm_log(vm, VM_EVENT_GUEST, LOG_LEVEL_WARNING, "%s", problem);
+}
+
 static void worker_on_ejected(struct vm *vm, const struct control_event_data *event)
 {
 	vm_medium_ejected(vm, event->controller, event->lun);
@@ -132,6 +140,7 @@ static void (*const handlers[])(struct vm *vm, const struct control_event_data *
 	[CONTROL_EVENT_crash] = worker_on_crash,
 	[CONTROL_EVENT_heartbeat] = worker_on_heartbeat,
 	[CONTROL_EVENT_vmbus] = worker_on_vmbus,
+	[CONTROL_EVENT_firmware] = worker_on_firmware,
 	[CONTROL_EVENT_guest] = vm_guest_on_guest,
 	[CONTROL_EVENT_memory] = vm_memory_on_memory,
 	[CONTROL_EVENT_thawed] = vm_guest_on_thawed,
@@ -339,6 +348,7 @@ void vm_worker_ended(struct vm *vm, const struct worker_exit *exit)
 	vm_memory_forget(vm);
 	statistics_reset(vm);
 	vm_save_worker_ended(vm);
+	vm_backup_worker_ended(vm);
 	vm_move_worker_ended(vm);
 	if (!vm->saved.exists)
 		vm_take_pending(vm);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vmctl checkpoint create, list, show, apply, rename, delete. */
+#include "vmms/vmctl/checkpoint_tree.h"
 #include "vmms/vmctl/output.h"
 #include "vmms/vmctl/service.h"
 #include "vmms/vmctl/table.h"
@@ -20,38 +21,6 @@
 #define DEPTH_MAX 100 /* of a tree that is drawn */
 #define TIME_SIZE 32
 
-/* ---- What vmms tells ---- */
-
-/* *ret_path: of the VM that the first argument names. Both are the caller's. */
-static enum status checkpoint_get_tree(struct invocation *invocation, char **ret_path,
-				       struct json_object **ret_tree)
-{
-	AUTO_MESSAGE sd_bus_message *call = NULL, *reply = NULL;
-	enum status status = service_find_vm(invocation, invocation->arguments[0], ret_path);
-	int r;
-
-	if (status == STATUS_OK)
-		status = service_new_call(invocation, *ret_path, "ListCheckpoints", &call);
-	if (status == STATUS_OK)
-		status = service_send(invocation, call, SERVICE_TIMEOUT, &reply);
-	if (status != STATUS_OK)
-		return status;
-	r = service_read_json(reply, ret_tree);
-	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
-}
-
-static struct json_object *checkpoint_list_of(struct json_object *tree)
-{
-	struct json_object *array = json_object_object_get(tree, "checkpoints");
-
-	return json_object_is_type(array, json_type_array) ? array : NULL;
-}
-
-static unsigned checkpoint_number(struct json_object *object, const char *key)
-{
-	return (unsigned)json_object_get_int64(json_object_object_get(object, key));
-}
-
 static void checkpoint_time(struct json_object *checkpoint, char text[TIME_SIZE])
 {
 	struct json_object *value = json_object_object_get(checkpoint, "created_at");
@@ -59,58 +28,6 @@ static void checkpoint_time(struct json_object *checkpoint, char text[TIME_SIZE]
 	struct tm local;
 
 	strftime(text, TIME_SIZE, "%Y-%m-%d %H:%M:%S", localtime_r(&seconds, &local));
-}
-
-/* ---- Which one ---- */
-
-/* By its number, or by its name, if one alone has that. NULL: by none; *ret_twice: by several. */
-static struct json_object *checkpoint_find(struct json_object *tree, const char *word,
-					   bool *ret_twice)
-{
-	struct json_object *array = checkpoint_list_of(tree), *found = NULL;
-	size_t count = array ? json_object_array_length(array) : 0;
-	uint64_t id = 0;
-	bool number = parse_unsigned(word, 0, UINT32_MAX, &id) == 0;
-
-	*ret_twice = false;
-	for (size_t i = 0; i < count; i++) {
-		struct json_object *checkpoint = json_object_array_get_idx(array, i);
-
-		if (number ? checkpoint_number(checkpoint, "id") != id
-			   : strcmp(json_member_text(checkpoint, "name"), word) != 0)
-			continue;
-		*ret_twice = found;
-		found = checkpoint;
-	}
-	return found;
-}
-
-/* The second argument. *ret_path, *ret_tree: the caller's; *ret_checkpoint: in the tree. */
-static enum status checkpoint_find_named(struct invocation *invocation, char **ret_path,
-					 struct json_object **ret_tree,
-					 struct json_object **ret_checkpoint)
-{
-	const char *word = invocation->arguments[1];
-	enum status status = checkpoint_get_tree(invocation, ret_path, ret_tree);
-	sd_bus_error error = SD_BUS_ERROR_NULL;
-	bool twice;
-
-	if (status != STATUS_OK)
-		return status;
-	*ret_checkpoint = checkpoint_find(*ret_tree, word, &twice);
-	if (twice)
-		return usage_error(invocation,
-				   "several checkpoints of VM '%s' have the name '%s'; say its "
-				   "number, which 'vmctl checkpoint list' shows",
-				   invocation->arguments[0], word);
-	if (*ret_checkpoint)
-		return STATUS_OK;
-	sd_bus_error_setf(
-		&error, DBUS_ERROR_NO_SUCH_CHECKPOINT,
-		"VM '%s' has no checkpoint '%s'; 'vmctl checkpoint list %s' shows which it "
-		"has",
-		invocation->arguments[0], word, invocation->arguments[0]);
-	return service_failed(-ENOENT, &error);
 }
 
 /* ---- create ---- */
@@ -226,13 +143,13 @@ enum status command_checkpoint_list(struct invocation *invocation)
 	AUTO_JSON struct json_object *tree = NULL;
 	AUTO_FREE char *path = NULL;
 	struct checkpoint_drawing drawing = { 0 };
-	enum status status = checkpoint_get_tree(invocation, &path, &tree);
+	enum status status = checkpoint_tree_get(invocation, &path, &tree);
 
 	if (status != STATUS_OK)
 		return status;
 	if (invocation->json)
 		return json_print(TAKE_PTR(tree)) < 0 ? service_failed(-ENOMEM, NULL) : STATUS_OK;
-	drawing.array = checkpoint_list_of(tree);
+	drawing.array = checkpoint_tree_list(tree);
 	drawing.current = checkpoint_number(tree, "current");
 	if (drawing.array && json_object_array_length(drawing.array) > 0)
 		checkpoint_draw_children(&drawing, 0, 0);
@@ -267,7 +184,8 @@ enum status command_checkpoint_show(struct invocation *invocation)
 	AUTO_FREE char *path = NULL;
 	struct json_object *checkpoint;
 	char created[TIME_SIZE];
-	enum status status = checkpoint_find_named(invocation, &path, &tree, &checkpoint);
+	enum status status = checkpoint_tree_find(invocation, invocation->arguments[1], &path,
+						  &tree, &checkpoint);
 
 	if (status != STATUS_OK)
 		return status;
@@ -303,7 +221,8 @@ enum status command_checkpoint_apply(struct invocation *invocation)
 		return usage_error(invocation, "what the VM's disks hold now would be lost: say "
 					       "--keep to make a checkpoint of it first, or "
 					       "--discard");
-	status = checkpoint_find_named(invocation, &path, &tree, &checkpoint);
+	status = checkpoint_tree_find(invocation, invocation->arguments[1], &path, &tree,
+				      &checkpoint);
 	if (status == STATUS_OK && keep)
 		status = checkpoint_create(invocation, path, "", "", NULL, &kept);
 	if (status == STATUS_OK)
@@ -335,7 +254,8 @@ enum status command_checkpoint_rename(struct invocation *invocation)
 	AUTO_FREE char *path = NULL;
 	const char *notes = invocation_value(invocation, "notes");
 	struct json_object *checkpoint;
-	enum status status = checkpoint_find_named(invocation, &path, &tree, &checkpoint);
+	enum status status = checkpoint_tree_find(invocation, invocation->arguments[1], &path,
+						  &tree, &checkpoint);
 	int r;
 
 	if (status == STATUS_OK)
@@ -360,7 +280,8 @@ enum status command_checkpoint_delete(struct invocation *invocation)
 	AUTO_JSON struct json_object *tree = NULL;
 	AUTO_FREE char *path = NULL;
 	struct json_object *checkpoint;
-	enum status status = checkpoint_find_named(invocation, &path, &tree, &checkpoint);
+	enum status status = checkpoint_tree_find(invocation, invocation->arguments[1], &path,
+						  &tree, &checkpoint);
 	int r;
 
 	if (status == STATUS_OK)

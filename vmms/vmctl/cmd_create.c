@@ -6,6 +6,7 @@
  * one reader of definitions. Only disks without a lun are given one here.
  */
 #include "vmms/vmctl/adapter_options.h"
+#include "vmms/vmctl/create.h"
 #include "vmms/vmctl/definition_text.h"
 #include "vmms/vmctl/disk_text.h"
 #include "vmms/vmctl/missing.h"
@@ -23,24 +24,6 @@
 #define COMMAND_LINE_DEFAULT "console=ttyS0"
 
 /* ---- From a file ---- */
-
-/* Of another VM: what has to be its own is left out. */
-static void create_rename_definition(struct json_object *tree, const char *name)
-{
-	struct json_object *adapters = json_object_object_get(tree, "network_adapters");
-	size_t count = json_array_size(adapters);
-
-	json_object_object_del(tree, "uuid");
-	for (size_t i = 0; i < count; i++) {
-		struct json_object *adapter = json_object_array_get_idx(adapters, i);
-
-		if (!json_object_is_type(adapter, json_type_object))
-			continue;
-		json_object_object_del(adapter, "mac");
-		json_object_object_del(adapter, "instance");
-	}
-	json_add(&tree, "name", json_object_new_string(name));
-}
 
 static bool create_goes_with_file(const char *option)
 {
@@ -71,7 +54,7 @@ static enum status create_read_definition(struct invocation *invocation, const c
 	}
 	/* What cannot be parsed is for vmms to refuse. */
 	if (name && json_parse(*ret_text, strlen(*ret_text), ret_tree, &error) == 0)
-		create_rename_definition(*ret_tree, name);
+		definition_text_rename(*ret_tree, name);
 	return STATUS_OK;
 }
 
@@ -371,7 +354,7 @@ static enum status create_print_created(struct invocation *invocation, sd_bus_me
 	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
 }
 
-static enum status create(struct invocation *invocation, const char *definition)
+enum status create_vm(struct invocation *invocation, const char *definition)
 {
 	AUTO_MESSAGE sd_bus_message *reply = NULL;
 	enum status status;
@@ -393,7 +376,7 @@ static enum status create_from_file(struct invocation *invocation, const char *p
 	if (status != STATUS_OK)
 		return status;
 	assert(text);
-	status = create(invocation, tree ? json_object_to_json_string(tree) : text);
+	status = create_vm(invocation, tree ? json_object_to_json_string(tree) : text);
 	if (status == STATUS_USAGE)
 		fprintf(stderr, "vmctl: (in the definition %s)\n", path);
 	if (status != STATUS_OK || (!tree && json_parse(text, strlen(text), &tree, &error) < 0))
@@ -418,5 +401,5 @@ enum status command_create(struct invocation *invocation)
 		fputs("vmctl: no VM has been created\n", stderr);
 		return STATUS_USAGE;
 	}
-	return create(invocation, json_object_to_json_string(tree));
+	return create_vm(invocation, json_object_to_json_string(tree));
 }

@@ -5,6 +5,7 @@
  * Of several hosts each VM takes the first that has nothing against it, and begins to look at the
  * one after that which took the VM before it.
  */
+#include "vmms/vmctl/crm.h"
 #include "vmms/vmctl/job.h"
 #include "vmms/vmctl/migrate.h"
 #include "vmms/vmctl/output.h"
@@ -48,7 +49,8 @@ static enum status drain_read_hosts(struct drain *drain)
 	}
 	return drain->host_count > 0
 		       ? STATUS_OK
-		       : usage_error(invocation, "--to HOST is missing: where the VMs are to go");
+		       : usage_error(invocation, "--to HOST is missing: where the VMs are to go, "
+						 "as this host is no node of a cluster");
 }
 
 static bool drain_state_has_guest(const char *state)
@@ -237,8 +239,11 @@ enum status command_drain(struct invocation *invocation)
 {
 	AUTO_JSON struct json_object *names = json_object_new_array();
 	struct drain drain = { .invocation = invocation };
-	enum status status = drain_read_hosts(&drain);
+	enum status status;
 
+	if (!invocation_has(invocation, "to") && crm_is_here())
+		return cluster_drain(invocation);
+	status = drain_read_hosts(&drain);
 	if (status == STATUS_OK)
 		status = drain_find_vms(invocation, &names);
 	if (status != STATUS_OK)

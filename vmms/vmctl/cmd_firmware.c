@@ -44,6 +44,24 @@ static void firmware_say_variables(struct invocation *invocation, struct json_ob
 				   1024);
 }
 
+/* The order in which they are tried. */
+static void firmware_say_entries(struct invocation *invocation, struct json_object *entries)
+{
+	size_t count = entries ? json_object_array_length(entries) : 0;
+
+	for (size_t i = 0; i < count; i++) {
+		struct json_object *entry = json_object_array_get_idx(entries, i);
+		bool active = json_object_get_boolean(json_object_object_get(entry, "active"));
+		bool next = json_object_get_boolean(json_object_object_get(entry, "next"));
+
+		output_say(invocation, "%s  Boot%04X%s%s: %s, %s",
+			   i == 0 ? "boots:    " : "          ",
+			   (unsigned)json_object_get_int64(json_object_object_get(entry, "number")),
+			   active ? "" : " (off)", next ? " (next)" : "",
+			   json_member_text(entry, "description"), json_member_text(entry, "path"));
+	}
+}
+
 static void firmware_say(struct invocation *invocation, struct json_object *tree)
 {
 	struct json_object *firmware = json_object_object_get(tree, "firmware");
@@ -55,8 +73,10 @@ static void firmware_say(struct invocation *invocation, struct json_object *tree
 			   json_member_text(firmware, "package"));
 	else
 		output_say(invocation, "firmware:   none: a kernel is loaded");
-	if (variables)
+	if (variables) {
 		firmware_say_variables(invocation, variables);
+		firmware_say_entries(invocation, json_object_object_get(variables, "boot_entries"));
+	}
 }
 
 enum status command_firmware_show(struct invocation *invocation)

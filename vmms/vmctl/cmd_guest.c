@@ -2,6 +2,7 @@
 /* vmctl kvp, backup, copy, dump: what is asked of the guest, or taken from it. */
 #include "common/base/cleanup.h"
 #include "common/base/text.h"
+#include "vmms/vmctl/cmd_backup.h"
 #include "vmms/vmctl/digest.h"
 #include "vmms/vmctl/job.h"
 #include "vmms/vmctl/output.h"
@@ -161,7 +162,7 @@ enum status command_kvp(struct invocation *invocation)
 
 /* ---- backup ---- */
 
-enum status command_backup(struct invocation *invocation)
+static enum status guest_freeze(struct invocation *invocation)
 {
 	AUTO_MESSAGE sd_bus_message *call = NULL;
 	bool freeze = strcmp(invocation->arguments[0], "freeze") == 0;
@@ -172,9 +173,6 @@ enum status command_backup(struct invocation *invocation)
 	enum status status;
 	int r = 0;
 
-	if (!freeze && strcmp(invocation->arguments[0], "thaw") != 0)
-		return usage_error(invocation, "'%s' is neither freeze nor thaw",
-				   invocation->arguments[0]);
 	if (!invocation_number(invocation, "limit", FREEZE_LIMIT_MAX, &limit))
 		return STATUS_USAGE;
 	status = guest_new_call(invocation, invocation->arguments[1], freeze ? "Freeze" : "Thaw",
@@ -187,6 +185,44 @@ enum status command_backup(struct invocation *invocation)
 		return service_failed(r, NULL);
 	status = job_begin(invocation, call, &job.path);
 	return status == STATUS_OK ? job_conclude(invocation, &job, 1, false) : status;
+}
+
+static enum status guest_create_backup(struct invocation *invocation)
+{
+	return backup_create(invocation, invocation->arguments[1]);
+}
+
+static enum status guest_serve_backup(struct invocation *invocation)
+{
+	return backup_serve(invocation, invocation->arguments[1]);
+}
+
+/* A first word that is none of these is a VM. */
+enum status command_backup(struct invocation *invocation)
+{
+	static const struct {
+		const char *name;
+		size_t most; /* arguments */
+		enum status (*run)(struct invocation *invocation);
+	} verbs[] = {
+		{ "create", 2, guest_create_backup }, { "serve", 2, guest_serve_backup },
+		{ "freeze", 2, guest_freeze },        { "thaw", 2, guest_freeze },
+		{ "list", 2, backup_list },           { "verify", 3, backup_verify },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
+		if (strcmp(verbs[i].name, invocation->arguments[0]) != 0)
+			continue;
+		if (invocation->argument_count < 2 || invocation->argument_count > verbs[i].most)
+			return usage_error(invocation, "'%s' takes a VM, or a folder",
+					   verbs[i].name);
+		return verbs[i].run(invocation);
+	}
+	if (invocation->argument_count > 1)
+		return usage_error(invocation,
+				   "'%s' is none of create, serve, freeze, thaw, list and verify",
+				   invocation->arguments[0]);
+	return backup_create(invocation, invocation->arguments[0]);
 }
 
 /* ---- copy ---- */

@@ -2,14 +2,15 @@
 /*
  * vmctl migrate: a VM goes to another host while its guest runs.
  *
- * ssh runs 'vmctl receive' there (vmms/vmctl/migration.h), and its connection becomes the workers', which
- * ssh encrypts. The move itself is a job of vmms here.
+ * ssh runs 'vmctl receive' there (vmms/vmctl/migration.h). The move itself is a job of vmms here: the two
+ * daemons are introduced to each other (migrate_tcp.c), or, where they do not reach each other, ssh's
+ * connection becomes the workers'.
  */
 #include "vmms/vmctl/job.h"
 #include "vmms/vmctl/migrate.h"
+#include "vmms/vmctl/migrate_internal.h"
 #include "vmms/vmctl/migration.h"
 #include "vmms/vmctl/output.h"
-#include "vmms/vmctl/remote.h"
 #include "vmms/vmctl/table.h"
 
 #include "common/base/cleanup.h"
@@ -25,17 +26,6 @@
 #include <sys/socket.h>
 
 #define SECONDS_MAX (7 * 24 * 3600)
-
-struct migration {
-	struct invocation *invocation;
-	struct invocation there; /* of the host that the VM goes to */
-	const char *name, *host; /* as they were given */
-	char *path;              /* of the VM, on the bus */
-	char *job;               /* likewise; NULL: not begun */
-	struct json_object *definition, *findings;
-	int fd; /* to the other host's vmctl, until vmms has it */
-	unsigned bandwidth, max_downtime, timeout;
-};
 
 /* ---- What was asked for ---- */
 
@@ -210,8 +200,7 @@ static void migrate_look_at_disk(struct migration *migration, struct json_object
 			path, json_member_text(disk, "cache"));
 }
 
-/* Of the other side. */
-static void migrate_take_findings(struct migration *migration, struct json_object *answer)
+void migrate_take_findings(struct migration *migration, struct json_object *answer)
 {
 	struct json_object *findings = json_object_object_get(answer, "findings");
 
@@ -252,8 +241,7 @@ void migrate_print_findings(const char *name, const char *host, struct json_obje
 	}
 }
 
-/* Return: STATUS_FAILED, said, where something is in the way. */
-static enum status migrate_conclude_check(struct migration *migration, bool check)
+enum status migrate_conclude_check(struct migration *migration, bool check)
 {
 	const struct invocation *invocation = migration->invocation;
 	size_t count;
@@ -294,9 +282,8 @@ static enum status migrate_no_answer(struct migration *migration, int r)
 	return status;
 }
 
-/* One that has ended has perhaps said why. Takes over the line. */
-static enum status migrate_ask(struct migration *migration, struct json_object *line,
-			       struct json_object **ret_answer)
+enum status migrate_ask(struct migration *migration, struct json_object *line,
+			struct json_object **ret_answer)
 {
 	int r = migration_write(migration->fd, line);
 
@@ -329,7 +316,8 @@ static enum status migrate_ask_to_make_vm(struct migration *migration)
 	enum status status;
 
 	status = migrate_ask(migration,
-			     json_make("protocol", json_object_new_int64(MIGRATION_PROTOCOL), NULL),
+			     json_make("protocol", json_object_new_int64(MIGRATION_PROTOCOL), "way",
+				       json_object_new_string(MIGRATION_BY_SSH), NULL),
 			     &answer);
 	if (status == STATUS_OK)
 		migrate_take_findings(migration, answer);
@@ -337,6 +325,21 @@ static enum status migrate_ask_to_make_vm(struct migration *migration)
 }
 
 /* ---- The move ---- */
+
+int migrate_append_options(const struct migration *migration, sd_bus_message *call)
+{
+	int r = sd_bus_message_open_container(call, 'a', "{sv}");
+
+	if (r >= 0 && migration->bandwidth > 0)
+		r = sd_bus_message_append(call, "{sv}", "bandwidth", "u", migration->bandwidth);
+	if (r >= 0 && migration->max_downtime > 0)
+		r = sd_bus_message_append(call, "{sv}", "max-downtime", "u",
+					  migration->max_downtime);
+	if (r >= 0)
+		r = sd_bus_message_append(call, "{sv}", "force", "b",
+					  (int)invocation_has(migration->invocation, "force"));
+	return r < 0 ? r : sd_bus_message_close_container(call);
+}
 
 static enum status migrate_begin(struct migration *migration)
 {
@@ -350,21 +353,11 @@ static enum status migrate_begin(struct migration *migration)
 		return status;
 	r = sd_bus_message_append(call, "h", migration->fd);
 	if (r >= 0)
-		r = sd_bus_message_open_container(call, 'a', "{sv}");
-	if (r >= 0 && migration->bandwidth > 0)
-		r = sd_bus_message_append(call, "{sv}", "bandwidth", "u", migration->bandwidth);
-	if (r >= 0 && migration->max_downtime > 0)
-		r = sd_bus_message_append(call, "{sv}", "max-downtime", "u",
-					  migration->max_downtime);
-	if (r >= 0)
-		r = sd_bus_message_append(call, "{sv}", "force", "b",
-					  (int)invocation_has(invocation, "force"));
-	if (r >= 0)
-		r = sd_bus_message_close_container(call);
+		r = migrate_append_options(migration, call);
 	return r < 0 ? service_failed(r, NULL) : job_begin(invocation, call, &migration->job);
 }
 
-static void migrate_say_moved(struct migration *migration, struct json_object **ret_result)
+void migrate_say_moved(struct migration *migration, struct json_object **ret_result)
 {
 	AUTO_JSON struct json_object *result = NULL;
 	AUTO_FREE char *text = NULL;
@@ -397,17 +390,24 @@ static enum status migrate_settle(struct migration *migration)
 	return service_call_vm(migration->invocation, migration->path, "TurnOff");
 }
 
+enum status migrate_follow(struct migration *migration)
+{
+	enum status status;
+
+	job_cancel_after(migration->timeout);
+	status = job_follow(migration->invocation, migration->job, migration->name, true);
+	job_cancel_after(0);
+	/* There is nothing left to cancel. */
+	signal(SIGINT, SIG_DFL);
+	return status;
+}
+
 static enum status migrate_move(struct migration *migration, struct json_object **ret_result)
 {
 	enum status status = migrate_begin(migration), far;
 
-	if (status == STATUS_OK) {
-		job_cancel_after(migration->timeout);
-		status = job_follow(migration->invocation, migration->job, migration->name, true);
-		job_cancel_after(0);
-		/* There is nothing left to cancel. */
-		signal(SIGINT, SIG_DFL);
-	}
+	if (status == STATUS_OK)
+		status = migrate_follow(migration);
 	/* Whoever has a copy of it still. */
 	(void)shutdown(migration->fd, SHUT_RDWR);
 	far = remote_stream_end(&migration->there);
@@ -439,8 +439,15 @@ enum status migrate_look(struct migration *migration, struct json_object **ret_f
 
 enum status migrate_go(struct migration *migration, struct json_object **ret_result)
 {
-	enum status status = migrate_ask_to_make_vm(migration);
+	enum status status;
+	bool went;
 
+	if (!invocation_has(migration->invocation, "ssh")) {
+		status = migrate_by_tcp(migration, ret_result, &went);
+		if (went || status != STATUS_OK)
+			return status;
+	}
+	status = migrate_ask_to_make_vm(migration);
 	if (status == STATUS_OK)
 		status = migrate_conclude_check(migration, false);
 	return status == STATUS_OK ? migrate_move(migration, ret_result) : status;

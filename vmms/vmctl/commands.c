@@ -35,7 +35,7 @@ char option_letter(const struct option_row *row)
 /* Help and completion show them in this order. */
 static const struct command *const tables[] = {
 	commands_vm,     commands_device, commands_disk,    commands_checkpoint,
-	commands_shared, commands_guest,  commands_service,
+	commands_shared, commands_guest,  commands_service, commands_cluster,
 };
 
 const struct command *command_next(const struct command *command)

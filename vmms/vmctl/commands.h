@@ -18,3 +18,4 @@ extern const struct command commands_checkpoint[];
 extern const struct command commands_shared[];
 extern const struct command commands_guest[];
 extern const struct command commands_service[];
+extern const struct command commands_cluster[];

@@ -9,9 +9,27 @@ static const struct option_row kvp_options[] = {
 };
 
 static const struct option_row backup_options[] = {
+	{ "to", "FOLDER", VALUE_FILE, "of create: where the backups are" },
+	{ "full", NULL, VALUE_NONE, "of create: all, and not what has changed alone" },
+	{ "since", "POINT", VALUE_TEXT,
+	  "of create: what has changed since the folder's last point, which that is, or nothing" },
+	{ "crash-consistent", NULL, VALUE_NONE,
+	  "of create and serve: as after a loss of power, without freezing file systems" },
+	{ "scratch-size", "SIZE", VALUE_TEXT,
+	  "of create and serve: for what the guest overwrites of each disk (default: 4G)" },
+	{ "keep", "NUMBER", VALUE_TEXT, "of create: so many points, and no more" },
+	{ "socket", "PATH", VALUE_FILE, "of serve: where clients find the disks" },
 	{ "limit", "SECONDS", VALUE_TEXT,
 	  "a guest that is still frozen then is thawed (default: 60)" },
 	{ "no-wait", NULL, VALUE_NONE, "print the number of the job, for 'vmctl job'" },
+	{ 0 },
+};
+
+static const struct option_row restore_options[] = {
+	{ "point", "POINT", VALUE_TEXT, "of 'vmctl backup list' (default: the last)" },
+	{ "name", "NAME", VALUE_TEXT, "of the new VM, beside the one that there was" },
+	{ "to", "FOLDER", VALUE_FILE, "where its disks are to be (default: where they were)" },
+	{ "disk", "CONTROLLER:LUN", VALUE_TEXT, "that disk alone, in FILE: raw, or .vhdx" },
 	{ 0 },
 };
 
@@ -73,16 +91,32 @@ const struct command commands_guest[] = {
 	  REMOTE_BUS,
 	  command_kvp },
 	{ "backup",
-	  "freeze|thaw VM",
-	  2,
-	  2,
+	  "create|serve|freeze|thaw|list|verify VM|FOLDER [POINT]",
+	  1,
+	  3,
 	  { VALUE_CHOICE, VALUE_VM },
-	  "freeze a guest's file systems for a backup, and thaw them",
-	  "In Linux by hv_vss_daemon. Take the copy of the disks between the two.",
+	  "back up a VM: all, or what has changed since the last backup",
+	  "'create', which can be left out, makes a point in a folder; 'list' shows its points, "
+	  "and\n"
+	  "'verify' checks them. 'serve' has other programs read the disks, by the network block\n"
+	  "device protocol, as they are now. The guest's file systems are frozen for a moment, in\n"
+	  "Linux by hv_vss_daemon. 'freeze' and 'thaw' do that alone.",
 	  backup_options,
 	  true,
-	  REMOTE_BUS,
+	  REMOTE_THERE,
 	  command_backup },
+	{ "restore",
+	  "FOLDER [FILE]",
+	  1,
+	  2,
+	  { VALUE_FILE, VALUE_FILE },
+	  "make a VM, or the file of a disk, of a backup",
+	  "Under its own name it is the VM that it was, which must be there no more; --name makes\n"
+	  "another one. Files must not be there before.",
+	  restore_options,
+	  true,
+	  REMOTE_THERE,
+	  command_restore },
 	{ "copy",
 	  "FILE VM:/PATH",
 	  2,

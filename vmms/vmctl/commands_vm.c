@@ -53,6 +53,9 @@ static const struct option_row migrate_options[] = {
 	{ "force", NULL, VALUE_NONE,
 	  "it stands for longer if it writes faster than can be sent; else the move is given up" },
 	{ "timeout", "SECONDS", VALUE_TEXT, "give the move up after so long (default: never)" },
+	{ "ssh", NULL, VALUE_NONE,
+	  "the guest goes by ssh, too (default: by TCP, encrypted, where the other host can be "
+	  "reached so)" },
 	{ "settle", "here|there", VALUE_CHOICE,
 	  "after a move of which nobody knows whether it was made: have the VM run here, or give "
 	  "it up here; without a host" },
@@ -71,6 +74,7 @@ static const struct option_row drain_options[] = {
 	  "a guest stands for longer if it writes faster than can be sent" },
 	{ "timeout", "SECONDS", VALUE_TEXT,
 	  "give one VM's move up after so long (default: never)" },
+	{ "ssh", NULL, VALUE_NONE, "as of 'migrate'" },
 	{ 0 },
 };
 
@@ -113,8 +117,9 @@ static const struct option_row edit_options[] = {
 };
 
 static const struct option_row start_options[] = {
-	{ "boot", "disk|dvd", VALUE_CHOICE,
-	  "what the firmware tries first until the VM is off, whatever its boot order is" },
+	{ "boot", "disk|dvd|setup", VALUE_CHOICE,
+	  "what the firmware tries first until the VM is off, whatever its boot order is; or its "
+	  "menus" },
 	{ "console", NULL, VALUE_NONE, "open the console first, so that nothing is missed" },
 	{ "pass", NULL, VALUE_NONE,
 	  "open its files here, with your own rights, and pass them to vmms, for this run" },
@@ -153,6 +158,18 @@ static const struct option_row stop_options[] = {
 static const struct option_row export_options[] = {
 	{ "definition", NULL, VALUE_NONE, "what vmms-vm.json(5) describes" },
 	{ "output", "FILE", VALUE_FILE, "a new file; - is standard output; the default" },
+	{ 0 },
+};
+
+static const struct option_row import_options[] = {
+	{ "name", "NAME", VALUE_TEXT,
+	  "name of the VM (default: what it was called, as a name here)" },
+	{ "copy", NULL, VALUE_NONE,
+	  "make another VM of it, with uuid and MAC addresses of its own" },
+	{ "switch", "THEIRS=HERE", VALUE_TEXT,
+	  "adapters that were connected to the one switch are connected to the other here; may be "
+	  "given again (default: they have the user-mode network)" },
+	{ "dry-run", NULL, VALUE_NONE, "only print the definition that is made" },
 	{ 0 },
 };
 
@@ -304,6 +321,19 @@ const struct command commands_vm[] = {
 	  true,
 	  REMOTE_BUS,
 	  command_export },
+	{ "import",
+	  "PATH",
+	  1,
+	  1,
+	  { VALUE_FILE },
+	  "create a VM that was exported from Hyper-V",
+	  "PATH is the folder of the export, or the .vmcx or .xml file in it. The disks stay "
+	  "where\n"
+	  "they are. What could not be taken over as it was is printed.",
+	  import_options,
+	  true,
+	  REMOTE_THERE,
+	  command_import },
 	{ "start",
 	  "VM...",
 	  1,
@@ -414,10 +444,12 @@ const struct command commands_vm[] = {
 	  2,
 	  { VALUE_VM, VALUE_HOST },
 	  "move a VM to another host while its guest runs",
-	  "By ssh, with the rights of that user there. Both hosts have to reach the images of its\n"
-	  "disks at the same paths; they have to be raw. What is in the way is said before\n"
-	  "anything is moved. ^C cancels: the VM goes on here, and so it does when this is "
-	  "killed.\n"
+	  "With the rights of that user there, who is reached by ssh. Both hosts have to reach "
+	  "the\n"
+	  "images of its disks at the same paths; they have to be raw. What is in the way is said\n"
+	  "before anything is moved. ^C cancels: the VM goes on here. When this is killed the "
+	  "move\n"
+	  "goes on ('vmctl job'), unless it is by ssh.\n"
 	  "Moved, it is deleted here; the images of its disks stay.",
 	  migrate_options,
 	  true,
@@ -431,7 +463,7 @@ const struct command commands_vm[] = {
 	  "move all VMs that run to other hosts",
 	  "One after another, as 'migrate' does; VMs that cannot be moved are named, with what is\n"
 	  "in the way, and the exit status is not 0 then. ^C cancels the move that is under way,\n"
-	  "and begins no other.",
+	  "and begins no other. Without --to, the cluster that this host is a node of takes them.",
 	  drain_options,
 	  true,
 	  REMOTE_THERE,

@@ -35,3 +35,21 @@ char *definition_text_read(const char *path)
 		fclose(stream);
 	return text;
 }
+
+void definition_text_rename(struct json_object *tree, const char *name)
+{
+	struct json_object *adapters = json_object_object_get(tree, "network_adapters");
+	size_t count = json_array_size(adapters);
+
+	json_object_object_del(tree, "uuid");
+	json_object_object_del(tree, "generation_id");
+	for (size_t i = 0; i < count; i++) {
+		struct json_object *adapter = json_object_array_get_idx(adapters, i);
+
+		if (!json_object_is_type(adapter, json_type_object))
+			continue;
+		json_object_object_del(adapter, "mac");
+		json_object_object_del(adapter, "instance");
+	}
+	json_add(&tree, "name", json_object_new_string(name));
+}

@@ -75,3 +75,36 @@ void migration_boot_id(char text[static MIGRATION_BOOT_ID_SIZE])
 	text[size > 0 ? size : 0] = '\0';
 	text[strcspn(text, "\n")] = '\0';
 }
+
+struct json_object *migration_key_to_json(const uint8_t key[static MIGRATION_KEY_SIZE])
+{
+	static const char digits[] = "0123456789abcdef";
+	char text[2 * MIGRATION_KEY_SIZE];
+
+	for (size_t i = 0; i < MIGRATION_KEY_SIZE; i++) {
+		text[2 * i] = digits[key[i] >> 4];
+		text[2 * i + 1] = digits[key[i] & 15];
+	}
+	return json_object_new_string_len(text, sizeof(text));
+}
+
+static int migration_digit(char digit)
+{
+	return digit >= '0' && digit <= '9'   ? digit - '0'
+	       : digit >= 'a' && digit <= 'f' ? digit - 'a' + 10
+					      : -EINVAL;
+}
+
+int migration_key_parse(const char *text, uint8_t ret_key[static MIGRATION_KEY_SIZE])
+{
+	if (strlen(text) != 2 * MIGRATION_KEY_SIZE)
+		return -EINVAL;
+	for (size_t i = 0; i < MIGRATION_KEY_SIZE; i++) {
+		int high = migration_digit(text[2 * i]), low = migration_digit(text[2 * i + 1]);
+
+		if (high < 0 || low < 0)
+			return -EINVAL;
+		ret_key[i] = (uint8_t)(high << 4 | low);
+	}
+	return 0;
+}

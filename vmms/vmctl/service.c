@@ -301,11 +301,20 @@ enum status service_send(struct invocation *invocation, sd_bus_message *call, un
 static bool service_is_about_files(const char *method)
 {
 	static const char *const methods[] = {
-		"StartWithFiles", "AttachDiskWithFile", "InsertMediumWithFile",
-		"CopyFile",       "DumpMemory",         "OpenConsole",
-		"OpenSocket",     "OpenCapture",        "Send",
-		"Receive",        "TakePicture",        "OpenScreen",
+		"StartWithFiles",
+		"AttachDiskWithFile",
+		"InsertMediumWithFile",
+		"CopyFile",
+		"DumpMemory",
+		"OpenConsole",
+		"OpenSocket",
+		"OpenCapture",
+		"Send",
+		"Receive",
+		"TakePicture",
+		"OpenScreen",
 		"WatchScreen",
+		"BackUp",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(methods); i++) {

@@ -36,6 +36,9 @@ _Static_assert(sizeof(struct bios_allocate) == 128, "romfile_loader.h");
 enum { COMMAND_ALLOCATE = 1 };
 enum { ZONE_F_SEGMENT = 2 };
 
+/* Firmware that has nothing to boot waits for somebody, and does not reset the machine. */
+#define FAIL_WAIT UINT32_MAX
+
 #define RSDP_FILE      "etc/acpi/rsdp"
 #define RSDP_ALIGNMENT 16
 
@@ -44,6 +47,7 @@ struct bios {
 	size_t range_count;
 	uint8_t rsdp[ACPI_RSDP_SIZE];
 	uint16_t serial_port;
+	uint32_t fail_wait;
 	char boot_order[BOOT_ORDER_SIZE];
 	size_t smbios_size; /* of the tables */
 	uint8_t smbios[LAYOUT_SMBIOS_SIZE];
@@ -104,6 +108,7 @@ int bios_new(const struct bios_config *config, struct bios **ret_bios, struct fa
 		return -ENOSPC;
 	strcpy(bios->boot_order, config->boot_order);
 	bios->serial_port = PLATFORM_SERIAL_PORT;
+	bios->fail_wait = FAIL_WAIT;
 	bios->acpi = bios_acpi_place(config->layout);
 	bios_fill_ranges(bios, config->layout);
 	*ret_bios = TAKE_PTR(bios);
@@ -158,6 +163,7 @@ size_t bios_files(const struct bios *bios, struct bios_file ret_files[static BIO
 		{ "etc/smbios/smbios-tables", bios->smbios + SMBIOS_TABLES_OFFSET,
 		  (uint32_t)bios->smbios_size },
 		{ "etc/sercon-port", &bios->serial_port, sizeof(bios->serial_port) },
+		{ "etc/boot-fail-wait", &bios->fail_wait, sizeof(bios->fail_wait) },
 		{ "bootorder", bios->boot_order, (uint32_t)strlen(bios->boot_order) + 1 },
 	};
 

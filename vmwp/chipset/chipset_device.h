@@ -12,6 +12,7 @@
 
 #include "common/base/cc.h"
 #include "common/base/json.h"
+#include "vmwp/chipset/firmware_words.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -40,6 +41,7 @@ struct chipset_callbacks {
 	void (*flash_is_memory)(void *data, bool is_memory);
 	void (*handed_over)(void *data);   /* the firmware has left the machine to a system */
 	void (*flash_changed)(void *data); /* what it holds is to be kept */
+	void (*firmware_said)(void *data, enum firmware_word word);
 };
 
 /* Which devices there are. */

@@ -11,6 +11,10 @@
 #define PRESENT 0xe9 /* what firmware reads where the port is one */
 
 struct firmware_log {
+	const struct chipset_callbacks *callbacks;
+	void *data;
+	struct firmware_words words;
+	enum firmware_word word; /* that the host has not been told of */
 	uint8_t length;
 	uint8_t line[FIRMWARE_LOG_LINE];
 };
@@ -24,7 +28,8 @@ static void firmware_log_end_line(struct firmware_log *log)
 {
 	if (log->length > 0)
 		log_debug("firmware: %.*s", log->length, (const char *)log->line);
-	*log = (struct firmware_log){ 0 };
+	log->length = 0;
+	memset(log->line, 0, sizeof(log->line));
 }
 
 /* It is a guest that writes: what is no printable ASCII is left out. */
@@ -33,7 +38,10 @@ static enum power_request firmware_log_write(void *device, uint64_t offset, unsi
 {
 	struct firmware_log *log = device;
 	uint8_t byte = (uint8_t)value;
+	enum firmware_word word = firmware_words_take(&log->words, byte);
 
+	if (word != FIRMWARE_SAYS_NOTHING)
+		log->word = word;
 	if (byte == '\n' || log->length == FIRMWARE_LOG_LINE)
 		firmware_log_end_line(log);
 	if (byte >= ' ' && byte <= '~')
@@ -43,9 +51,30 @@ static enum power_request firmware_log_write(void *device, uint64_t offset, unsi
 
 /* ---- The row ---- */
 
+static void firmware_log_init(void *device, const struct chipset_config *config)
+{
+	struct firmware_log *log = device;
+
+	log->callbacks = config->callbacks;
+	log->data = config->data;
+}
+
 static void firmware_log_reset(void *device)
 {
-	firmware_log_end_line(device);
+	struct firmware_log *log = device;
+
+	firmware_log_end_line(log);
+	log->words = (struct firmware_words){ 0 };
+	log->word = FIRMWARE_SAYS_NOTHING;
+}
+
+static void firmware_log_settle(void *device)
+{
+	struct firmware_log *log = device;
+
+	if (log->word != FIRMWARE_SAYS_NOTHING)
+		log->callbacks->firmware_said(log->data, log->word);
+	log->word = FIRMWARE_SAYS_NOTHING;
 }
 
 static void firmware_log_save(const void *device, struct state_writer *writer)
@@ -86,7 +115,9 @@ const struct chipset_device_ops firmware_log_ops = {
 	.name = "firmware log",
 	.size = sizeof(struct firmware_log),
 	.ports = { { PLATFORM_FIRMWARE_LOG_PORT, 1, 1, firmware_log_read, firmware_log_write } },
+	.init = firmware_log_init,
 	.reset = firmware_log_reset,
+	.settle = firmware_log_settle,
 	.state_version = 1,
 	.save = firmware_log_save,
 	.restore = firmware_log_restore,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A port to which firmware writes what it does, in lines, which go to the worker's log where that
- * is verbose. Source: SeaBIOS src/hw/serialio.c (qemu_debug_preinit).
+ * is verbose, and of which the host is told some. Source: SeaBIOS src/hw/serialio.c (qemu_debug_preinit).
  */
 #pragma once
 

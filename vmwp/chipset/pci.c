@@ -81,11 +81,12 @@ struct pci_identity {
 			{ CLASS, 0x01018001, 0 }, { BAR4, BAR_IO, BAR_PORTS },                \
 			{ INTERRUPT, 0, 0xff }, { IDE_TIMING, 0, UINT32_MAX },                \
 	}
+/* A display, by its class: the firmware looks for consoles on those alone. */
 #define STORAGE                                                                             \
 	{                                                                                   \
 		{ ID, STORAGE_ID, 0 },                                                      \
 			{ COMMAND, STATUS_MEDIUM, COMMAND_MEMORY | COMMAND_MASTER },        \
-			{ CLASS, 0x01000000, 0 }, { ROM_BAR, 0, ROM_ADDRESS | ROM_ENABLE }, \
+			{ CLASS, 0x03800000, 0 }, { ROM_BAR, 0, ROM_ADDRESS | ROM_ENABLE }, \
 			{ HAND_OVER, 0, HANDED_OVER },                                      \
 	}
 /* Its registers do not move, and are always on: vmwp/chipset/power.h. */

@@ -11,6 +11,11 @@ struct serial_device {
 	void *data;
 	bool output_told; /* the console knows that there is output */
 	bool input_short; /* the console had more input than there was room */
+
+	/* What the firmware says that has no other port for it, generation 2's. */
+	bool listens;
+	struct firmware_words words;
+	enum firmware_word word; /* that the host has not been told of */
 };
 
 /* ---- The guest's end ---- */
@@ -22,12 +27,23 @@ static uint64_t serial_device_read(void *device, uint64_t offset, unsigned size)
 	return serial_read(&serial_device->serial, (unsigned)offset);
 }
 
+static void serial_device_listen(struct serial_device *serial_device, uint8_t byte)
+{
+	enum firmware_word word = firmware_words_take(&serial_device->words, byte);
+
+	if (word != FIRMWARE_SAYS_NOTHING)
+		serial_device->word = word;
+}
+
 static enum power_request serial_device_write(void *device, uint64_t offset, unsigned size,
 					      uint64_t value)
 {
 	struct serial_device *serial_device = device;
+	uint32_t before = serial_written(&serial_device->serial);
 
 	serial_write(&serial_device->serial, (unsigned)offset, (uint8_t)value);
+	if (serial_device->listens && serial_written(&serial_device->serial) != before)
+		serial_device_listen(serial_device, (uint8_t)value);
 	return POWER_NOTHING;
 }
 
@@ -45,6 +61,7 @@ static void serial_device_settle(void *device)
 	struct serial_device *serial_device = device;
 	bool has_output = serial_has_output(&serial_device->serial);
 	bool told = serial_device->output_told;
+	enum firmware_word word = serial_device->word;
 
 	serial_device->output_told = has_output;
 	if (has_output && !told)
@@ -53,6 +70,9 @@ static void serial_device_settle(void *device)
 		serial_device->input_short = false;
 		serial_device->callbacks->console_room(serial_device->data);
 	}
+	serial_device->word = FIRMWARE_SAYS_NOTHING;
+	if (word != FIRMWARE_SAYS_NOTHING)
+		serial_device->callbacks->firmware_said(serial_device->data, word);
 }
 
 size_t serial_device_take(void *device, void *buffer, size_t size)
@@ -93,6 +113,7 @@ static void serial_device_init(void *device, const struct chipset_config *config
 
 	serial_device->callbacks = config->callbacks;
 	serial_device->data = config->data;
+	serial_device->listens = config->board == CHIPSET_GENERATION_2;
 }
 
 static void serial_device_reset(void *device)
@@ -100,6 +121,8 @@ static void serial_device_reset(void *device)
 	struct serial_device *serial_device = device;
 
 	serial_reset(&serial_device->serial);
+	serial_device->words = (struct firmware_words){ 0 };
+	serial_device->word = FIRMWARE_SAYS_NOTHING;
 }
 
 static void serial_device_save(const void *device, struct state_writer *writer)

@@ -66,7 +66,7 @@ void control_backup_serve(struct call *call, const struct control_arguments *arg
 
 	if (!backup)
 		return;
-	r = disk_backup_serve(backup->disks, TAKE_FD(call->request->fds[0]), arguments->listens);
+	r = disk_backup_serve(backup->disks, TAKE_FD(call->request->fds[0]), arguments->releases);
 	if (r == -EALREADY)
 		reply_error(call->reply, CONTROL_ERROR_INVALID_STATE,
 			    "The backup is served already.");

@@ -124,9 +124,12 @@ static void reply_state_error(struct call *call, const char *verb)
 
 static void method_start(struct call *call, const struct control_arguments *arguments)
 {
+	struct machine *machine = call->worker->machine;
 	struct failure failure = { 0 };
-	int r = machine_start(call->worker->machine, &failure);
+	int r = arguments->setup ? machine_enter_setup(machine, &failure) : 0;
 
+	if (r == 0)
+		r = machine_start(machine, &failure);
 	if (r == MACHINE_E_STATE)
 		reply_state_error(call, "started");
 	else if (r < 0)

@@ -374,6 +374,12 @@ void control_server_vmbus(struct control_server *server, uint32_t version)
 	server_tell(server, "vmbus", json_make("version", json_object_new_string(text), NULL));
 }
 
+void control_server_firmware(struct control_server *server, enum firmware_word word)
+{
+	server_tell(server, "firmware",
+		    json_make("state", json_object_new_string(firmware_word_names[word]), NULL));
+}
+
 void control_server_heartbeat(struct control_server *server, const char *status)
 {
 	server_tell(server, "heartbeat", json_make("status", json_object_new_string(status), NULL));

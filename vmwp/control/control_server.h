@@ -44,6 +44,7 @@ void control_server_reset(struct control_server *server, enum machine_reason rea
 			  unsigned resets);
 void control_server_crash(struct control_server *server, const struct hvshim_crash *crash);
 void control_server_vmbus(struct control_server *server, uint32_t version);
+void control_server_firmware(struct control_server *server, enum firmware_word word);
 void control_server_heartbeat(struct control_server *server, const char *status);
 void control_server_guest(struct control_server *server, const struct ic_kvp_guest *guest);
 void control_server_memory(struct control_server *server, struct json_object *report);

@@ -112,6 +112,17 @@ static void worker_machine_vmbus(void *data, uint32_t version)
 		control_server_vmbus(worker->control, version);
 }
 
+static void worker_machine_firmware(void *data, enum firmware_word word)
+{
+	struct worker *worker = data;
+
+	if (word != FIRMWARE_SAYS_NOTHING)
+		worker_note(worker, LOG_LEVEL_WARNING, "the firmware boots nothing: %s",
+			    firmware_word_names[word]);
+	if (worker->control)
+		control_server_firmware(worker->control, word);
+}
+
 static void worker_machine_notice(void *data, const char *text)
 {
 	log_warning("%s", text);
@@ -134,6 +145,7 @@ const struct machine_callbacks worker_machine_callbacks = {
 	.crash = worker_machine_crash,
 	.vmbus = worker_machine_vmbus,
 	.notice = worker_machine_notice,
+	.firmware = worker_machine_firmware,
 	.console = worker_machine_console,
 };
 
@@ -299,6 +311,7 @@ void worker_tell_all(struct worker *worker)
 	const struct guest_memory *memory = devices_get(worker->devices, DEVICE_BALLOON);
 
 	control_server_vmbus(worker->control, machine_vmbus_version(worker->machine));
+	control_server_firmware(worker->control, machine_firmware_word(worker->machine));
 	control_server_heartbeat(worker->control, devices_heartbeat(worker->devices));
 	if (kvp && ic_kvp_is_connected(kvp))
 		control_server_guest(worker->control, ic_kvp_guest(kvp));

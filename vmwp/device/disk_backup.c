@@ -113,7 +113,7 @@ static int backup_take_files(struct disk_backup *backup, struct backup_disk *ite
 	if (disk_changes_of(item->disk))
 		return 0;
 	r = disk_know_changes(item->disk, backup->loop, item->controller, item->lun,
-			      TAKE_FD(fds[0]), &item->loss);
+			      TAKE_FD(fds[0]), NULL, &item->loss);
 	return r < 0 ? failure_set(failure, r,
 				   "The map of changed blocks of disk %u:%u cannot be read: %s.",
 				   item->controller, item->lun, strerror(-r))
@@ -238,15 +238,13 @@ static int backup_new_server(struct disk_backup *backup, bool releases)
 	return nbd_server_new(backup->loop, &options, &backup->server);
 }
 
-int disk_backup_serve(struct disk_backup *backup, int socket, bool listens)
+int disk_backup_serve(struct disk_backup *backup, int socket, bool releases)
 {
 	AUTO_CLOSE int fd = socket;
-	int r = backup->server ? -EALREADY : backup_new_server(backup, !listens);
+	int r = backup->server ? -EALREADY : backup_new_server(backup, releases);
 
 	if (r < 0)
 		return r;
-	if (!listens)
-		return nbd_server_add(backup->server, TAKE_FD(fd));
 	nbd_server_listen(backup->server, TAKE_FD(fd));
 	return 0;
 }

@@ -40,11 +40,10 @@ void disk_backup_begin(struct disk_backup *backup, void (*done)(void *data, int 
 		       void *data);
 
 /*
- * It has begun: a client is at the other end of the socket, or, where it listens, clients come to it;
- * taken over. One that does not come to it may let go of what it has read. Return: 0; -EALREADY: it is
- * served; -ENOMEM.
+ * It has begun: clients come to the socket, which listens; taken over. releases: they may let go of what
+ * they have read. Return: 0; -EALREADY: it is served; -ENOMEM.
  */
-int disk_backup_serve(struct disk_backup *backup, int socket, bool listens) MUST_CHECK;
+int disk_backup_serve(struct disk_backup *backup, int socket, bool releases) MUST_CHECK;
 
 /* What disks were backed up for the first time, or anew: an array, with "why". NULL without memory. */
 struct json_object *disk_backup_report(const struct disk_backup *backup);

@@ -314,9 +314,9 @@ static size_t disks_take_files(struct resources *resources, const struct definit
 }
 
 int disk_know_changes(struct disk *disk, struct loop *loop, unsigned controller, unsigned lun,
-		      int map, enum changes_loss *ret_loss)
+		      int map, const struct changes_identity *opened, enum changes_loss *ret_loss)
 {
-	int r = disk_changes_new(disk, loop, map, ret_loss);
+	int r = disk_changes_new(disk, loop, map, opened, ret_loss);
 
 	if (r == 0 && *ret_loss > CHANGES_NEW)
 		log_warning("the next backup of disk %u:%u is a full one: %s", controller, lun,
@@ -326,7 +326,8 @@ int disk_know_changes(struct disk *disk, struct loop *loop, unsigned controller,
 
 /* The service has a map of what changes of it, since there was a backup. */
 static int disks_know_changes(struct disks *disks, struct resources *resources,
-			      const struct definition_disk *disk)
+			      const struct definition_disk *disk,
+			      const struct changes_identity *opened)
 {
 	struct disk_health *health = disk_health_find(disks->healths, disk->controller, disk->lun);
 	char name[RESOURCES_NAME_MAX];
@@ -340,7 +341,7 @@ static int disks_know_changes(struct disks *disks, struct resources *resources,
 		return 0;
 	}
 	return disk_know_changes(disk_health_disk(health), disks->config->loop, disk->controller,
-				 disk->lun, map, &loss);
+				 disk->lun, map, opened, &loss);
 }
 
 /* A guest without disks has a controller all the same: disks can be added later. */
@@ -353,10 +354,12 @@ static int disks_add(struct disks *disks, struct resources *resources, struct fa
 	for (size_t i = 0; r >= 0 && i < disks->config->definition->disk_count; i++) {
 		const struct definition_disk *disk = &disks->config->definition->disks[i];
 		size_t count = disks_take_files(resources, disk, fds);
+		struct changes_identity opened;
 
+		changes_identify(count > 0 ? fds[0] : -1, &opened);
 		r = disks_begin_with(disks, disk, fds, count, failure);
 		if (r == 0)
-			r = disks_know_changes(disks, resources, disk);
+			r = disks_know_changes(disks, resources, disk, &opened);
 		if (r > 0)
 			r = -EINVAL;
 	}

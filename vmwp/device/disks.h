@@ -56,10 +56,11 @@ int disks_eject(struct disks *disks, unsigned controller, unsigned lun, bool for
 
 /*
  * From now on it is known which blocks of the disk change; map: of vsp/storage/disk_changes.h, taken
- * over. Says in the log why nothing is known of before. Return: 0; -errno.
+ * over; opened: as there. Says in the log why nothing is known of before. Return: 0; -errno.
  */
 int disk_know_changes(struct disk *disk, struct loop *loop, unsigned controller, unsigned lun,
-		      int map, enum changes_loss *ret_loss) MUST_CHECK;
+		      int map, const struct changes_identity *opened,
+		      enum changes_loss *ret_loss) MUST_CHECK;
 
 /* The file of a disk may have become larger: the guest is told. Return: as above. */
 int disks_measure(struct disks *disks, unsigned controller, unsigned lun, uint64_t *ret_size,

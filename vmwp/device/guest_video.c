@@ -112,6 +112,11 @@ static int guest_video_make(struct device_config *config, void **ret_device,
 	return 0;
 }
 
+static void guest_video_reset(void *device)
+{
+	video_reset(((const struct guest_video *)device)->video);
+}
+
 static void guest_video_quiesce(void *device, void (*done)(void *data), void *data)
 {
 	const struct guest_video *guest = device;
@@ -240,6 +245,7 @@ const struct device_ops guest_video_ops = {
 	.kind = DEVICE_SYNTHETIC,
 	.make = guest_video_make,
 	.free = guest_video_free,
+	.reset = guest_video_reset,
 	.quiesce = guest_video_quiesce,
 	.resume = guest_video_resume,
 	.save = guest_video_save,

@@ -210,6 +210,7 @@ static int machine_build(struct machine *machine, const struct state_reader *res
 	machine->vmbus_host.hvshim = power_cycle_hvshim(machine->power_cycle);
 	machine->enlightenments = hvshim_enlightenments(machine->vmbus_host.hvshim);
 	chipset_reset(machine->chipset);
+	machine_firmware_begins(machine);
 	machine_tell_firmware(machine);
 	machine_try_to_pin(machine);
 	return 0;

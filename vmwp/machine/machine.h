@@ -27,6 +27,7 @@
 #include "hvshim/hvshim.h"
 #include "vid/vid.h"
 #include "vmwp/base/failure.h"
+#include "vmwp/chipset/chipset.h"
 #include "vmwp/machine/machine_parts.h"
 #include "vmwp/machine/power_cycle.h"
 #include "vmwp/machine/vp_counters.h"
@@ -88,7 +89,11 @@ struct machine_callbacks {
 
 	void (*vmbus)(void *data, uint32_t version);  /* as vmbus_callbacks.connected */
 	void (*notice)(void *data, const char *text); /* a sentence for the log */
-	void (*console)(void *data, bool output);     /* any thread: see vmwp/chipset/chipset.h */
+
+	/* It says something else than before, or, in the end, a system has come so far. */
+	void (*firmware)(void *data, enum firmware_word word);
+
+	void (*console)(void *data, bool output); /* any thread: see vmwp/chipset/chipset.h */
 };
 
 struct machine_config {
@@ -110,6 +115,9 @@ DEFINE_CLEANUP(struct machine *, machine_free)
 /* Return: 0; MACHINE_E_STATE; machine_start() also -errno and *failure. */
 int machine_start(struct machine *machine, struct failure *failure) MUST_CHECK;
 int machine_pause(struct machine *machine) MUST_CHECK;
+
+/* Before it is started: its firmware will show its menus first. Return: as above. */
+int machine_enter_setup(struct machine *machine, struct failure *failure) MUST_CHECK;
 
 /*
  * A machine that was just created becomes a paused one, in which nothing is yet: the rows of its
@@ -189,6 +197,7 @@ struct vid_memory_region machine_window(const struct machine *machine, unsigned 
 struct power_cycle *machine_power_cycle(struct machine *machine);
 
 uint32_t machine_vmbus_version(const struct machine *machine); /* 0: not connected */
+enum firmware_word machine_firmware_word(const struct machine *machine);
 
 /* The bus was restored: its version is the machine's. */
 void machine_take_vmbus_version(struct machine *machine);

@@ -6,6 +6,7 @@
  * resets it or triple-faults notes that in `incident`, where the first one wins, posts a task, and
  * stops. The task acts by the definition's policy.
  */
+#include "common/firmware/firmware.h"
 #include "vmwp/machine/machine_internal.h"
 
 #include "common/base/log.h"
@@ -122,6 +123,34 @@ const struct hvshim_callbacks machine_hvshim_callbacks = {
 	.reset = machine_reset_msr,
 };
 
+static void machine_tell_firmware_word(struct machine *machine, enum firmware_word word)
+{
+	if (machine->firmware_told == word)
+		return;
+	machine->firmware_told = word;
+	machine->callbacks->firmware(machine->data, word);
+}
+
+static void machine_system_runs(struct machine *machine)
+{
+	atomic_store(&machine->system_runs, true);
+	atomic_store(&machine->firmware_heard, FIRMWARE_SAYS_NOTHING);
+	reset_loop_forget(&machine->reset_loop);
+	machine_tell_firmware_word(machine, FIRMWARE_SAYS_NOTHING);
+}
+
+void machine_firmware_begins(struct machine *machine)
+{
+	atomic_store(&machine->system_runs, false);
+	atomic_store(&machine->firmware_heard, FIRMWARE_SAYS_NOTHING);
+	machine_tell_firmware_word(machine, FIRMWARE_SAYS_NOTHING);
+}
+
+enum firmware_word machine_firmware_word(const struct machine *machine)
+{
+	return machine->firmware_told;
+}
+
 static void machine_connected(void *data, uint32_t version)
 {
 	struct machine *machine = data;
@@ -130,7 +159,7 @@ static void machine_connected(void *data, uint32_t version)
 	if (version) {
 		machine_crash_forget(machine);
 		if (machine->uefi_fd < 0) /* which connects, too */
-			reset_loop_forget(&machine->reset_loop);
+			machine_system_runs(machine);
 	}
 	machine->callbacks->vmbus(machine->data, version);
 }
@@ -201,12 +230,31 @@ static void machine_handed_over(void *data)
 {
 	struct machine *machine = data;
 
+	atomic_store(&machine->system_runs, true);
 	loop_post(machine->loop, &machine->system_task);
 }
 
 void machine_handle_system(struct loop_task *task)
 {
-	reset_loop_forget(&container_of(task, struct machine, system_task)->reset_loop);
+	machine_system_runs(container_of(task, struct machine, system_task));
+}
+
+/* [vp, loop] What comes from a system is none of the firmware's. */
+static void machine_firmware_said(void *data, enum firmware_word word)
+{
+	struct machine *machine = data;
+
+	if (atomic_load(&machine->system_runs) || word <= atomic_load(&machine->firmware_heard))
+		return;
+	atomic_store(&machine->firmware_heard, word);
+	loop_post(machine->loop, &machine->firmware_task);
+}
+
+void machine_handle_firmware(struct loop_task *task)
+{
+	struct machine *machine = container_of(task, struct machine, firmware_task);
+
+	machine_tell_firmware_word(machine, atomic_load(&machine->firmware_heard));
 }
 
 /* [vp, loop] */
@@ -223,6 +271,36 @@ void machine_handle_flash(struct loop_task *task)
 
 	if (machine->variables)
 		variables_changed(machine->variables);
+}
+
+#define OS_INDICATIONS            "OsIndications"
+#define INDICATION_SETUP          UINT64_C(1)
+#define OS_INDICATIONS_ATTRIBUTES (VARIABLE_NON_VOLATILE | VARIABLE_BOOT | VARIABLE_RUNTIME)
+
+/* As an operating system asks for it. UEFI specification 2.10, 8.5.4. */
+int machine_enter_setup(struct machine *machine, struct failure *failure)
+{
+	static const struct guid global = VARIABLE_GLOBAL_GUID;
+	uint64_t indications = 0;
+	struct variable variable;
+	uint8_t *bytes;
+
+	if (machine->state != MACHINE_CREATED)
+		return MACHINE_E_STATE;
+	if (!machine->variables)
+		return failure_set(failure, -ENOTSUP,
+				   "The firmware of the VM has no menus: only generation 2 has.");
+	bytes = variables_bytes(machine->variables);
+	if (variable_store_find(bytes, &global, OS_INDICATIONS, &variable))
+		memcpy(&indications, variable.data,
+		       MIN((size_t)variable.size, sizeof(indications)));
+	indications |= INDICATION_SETUP;
+	if (!variable_store_set(bytes, &global, OS_INDICATIONS, OS_INDICATIONS_ATTRIBUTES,
+				&indications, sizeof(indications)))
+		return failure_set(failure, -ENOSPC,
+				   "The firmware's variables have no room for what asks for its "
+				   "menus; 'vmctl firmware reset' makes them anew.");
+	return 0;
 }
 
 static void machine_copy_flash(void *data, uint8_t ret_bytes[static FLASH_SIZE])
@@ -274,4 +352,5 @@ const struct chipset_callbacks machine_chipset_callbacks = {
 	.handed_over = machine_handed_over,
 	.flash_is_memory = machine_flash_is_memory,
 	.flash_changed = machine_flash_changed,
+	.firmware_said = machine_firmware_said,
 };

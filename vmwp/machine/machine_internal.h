@@ -41,8 +41,15 @@ struct machine {
 	struct variables *variables;   /* NULL: there is no flash */
 	struct loop_task flash_task;   /* it has changed */
 	struct loop_task system_task;  /* firmware has left the machine to a system */
-	struct fw_cfg_items firmware;  /* what that of the power cycle is told */
-	struct loop_task disk_task;    /* a device of the chipset wants a disk */
+
+	/* What firmware says of itself, until a system runs. The first two: any thread. */
+	_Atomic(enum firmware_word) firmware_heard;
+	atomic_bool system_runs;
+	enum firmware_word firmware_told;
+	struct loop_task firmware_task;
+
+	struct fw_cfg_items firmware; /* what that of the power cycle is told */
+	struct loop_task disk_task;   /* a device of the chipset wants a disk */
 	void (*disk_request)(void *data);
 	void *disk_request_data;
 
@@ -99,12 +106,16 @@ extern const struct hvshim_callbacks machine_hvshim_callbacks;
 extern const struct vmbus_callbacks machine_vmbus_callbacks;
 extern const struct chipset_callbacks machine_chipset_callbacks;
 
-/* struct loop_task.run of `incident_task`, `alarm_task`, `disk_task`, `flash_task` and `system_task`. */
+/* struct loop_task.run of `incident_task`, `alarm_task`, `disk_task`, `flash_task`, `firmware_task` and `system_task`. */
 void machine_handle_incident(struct loop_task *task);
 void machine_handle_alarm(struct loop_task *task);
 void machine_handle_disk_request(struct loop_task *task);
 void machine_handle_flash(struct loop_task *task);
 void machine_handle_system(struct loop_task *task);
+void machine_handle_firmware(struct loop_task *task);
+
+/* A power cycle begins. */
+void machine_firmware_begins(struct machine *machine);
 
 extern const struct variables_callbacks machine_variables_callbacks;
 

@@ -246,6 +246,7 @@ int machine_new(const struct machine_config *config, struct machine **ret_machin
 	machine->template_fd = resources_take(config->resources, "uefi-variables");
 	machine->flash_task.run = machine_handle_flash;
 	machine->system_task.run = machine_handle_system;
+	machine->firmware_task.run = machine_handle_firmware;
 
 	r = machine_open_vid(machine, config->resources, failure);
 	if (r < 0)

@@ -12,7 +12,7 @@
 #include "common/base/cc.h"
 #include "common/base/cleanup.h"
 #include "common/base/loop.h"
-#include "common/firmware/variables_file.h"
+#include "common/firmware/firmware.h"
 #include "vmwp/base/failure.h"
 #include "vmwp/chipset/chipset.h"
 

@@ -495,15 +495,22 @@ void disk_changes_free(struct disk_changes *changes)
 	free(changes);
 }
 
-static int changes_load(struct disk_changes *changes, enum changes_loss *ret_loss)
+static int changes_read(struct disk_changes *changes, const struct changes_identity *opened)
 {
-	struct changes_identity identity;
-	uint64_t regions;
-	int r;
+	if (opened)
+		return changes_file_read(changes->fd, changes->disk->size, opened, &changes->head,
+					 &changes->bits);
+	changes_head_init(&changes->head, changes->disk->size);
+	changes->bits = calloc(changes->head.capacity / 64, sizeof(*changes->bits));
+	return changes->bits ? (int)CHANGES_NEW : -ENOMEM;
+}
 
-	changes_identify(disk_descriptor(changes->disk), &identity);
-	r = changes_file_read(changes->fd, changes->disk->size, &identity, &changes->head,
-			      &changes->bits);
+static int changes_load(struct disk_changes *changes, const struct changes_identity *opened,
+			enum changes_loss *ret_loss)
+{
+	uint64_t regions;
+	int r = changes_read(changes, opened);
+
 	if (r < 0)
 		return r;
 	*ret_loss = (enum changes_loss)r;
@@ -524,7 +531,8 @@ static int changes_load(struct disk_changes *changes, enum changes_loss *ret_los
 	return 0;
 }
 
-int disk_changes_new(struct disk *disk, struct loop *loop, int fd, enum changes_loss *ret_loss)
+int disk_changes_new(struct disk *disk, struct loop *loop, int fd,
+		     const struct changes_identity *opened, enum changes_loss *ret_loss)
 {
 	struct disk_changes *changes = calloc(1, sizeof(*changes));
 	int r = disk->changes ? -EEXIST : -ENOMEM;
@@ -539,7 +547,7 @@ int disk_changes_new(struct disk *disk, struct loop *loop, int fd, enum changes_
 	changes->fd = fd;
 	changes->operation.complete = changes_written;
 	list_init(&changes->waiting);
-	r = changes_load(changes, ret_loss);
+	r = changes_load(changes, opened, ret_loss);
 	if (r < 0) {
 		disk_changes_free(changes);
 		return r;

@@ -28,11 +28,13 @@ struct disk_point;
 
 /*
  * From now on changes of the disk are known, and what the file knows. fd: the file, of
- * changes_file_size() bytes at least; taken over, also on failure. *ret_loss: why it knows nothing; 0:
- * it does. Return: 0; -EEXIST: changes are known already; -errno.
+ * changes_file_size() bytes at least; taken over, also on failure. opened: what the image was when it
+ * was opened, before anything of it was tried; NULL: the disk may have been written since, so that what
+ * the file knows does not count. *ret_loss: why it knows nothing; 0: it does. Return: 0; -EEXIST: changes
+ * are known already; -errno.
  */
 int disk_changes_new(struct disk *disk, struct loop *loop, int fd,
-		     enum changes_loss *ret_loss) MUST_CHECK;
+		     const struct changes_identity *opened, enum changes_loss *ret_loss) MUST_CHECK;
 
 /* Of the disk; NULL: changes are not known. */
 struct disk_changes *disk_changes_of(const struct disk *disk);

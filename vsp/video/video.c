@@ -35,10 +35,17 @@ void video_enter(struct video *video, enum video_state state)
 {
 	video->state = state;
 	video->version = 0;
-	video->mode = (struct video_mode){ 0 };
 	video->pointer = (struct video_pointer){ 0 };
 	video->coming_bytes = 0;
 	video->feature_change_waits = true;
+	if (state == VIDEO_REFUSED)
+		video_reset(video);
+}
+
+void video_reset(struct video *video)
+{
+	loop_assert_thread(vmbus_loop(video->config.bus));
+	video->mode = (struct video_mode){ 0 };
 	video_note_mode(video);
 	if (video->placed)
 		video->config.ops->remove(video->config.data);

@@ -48,7 +48,7 @@ struct video_ops {
 	 */
 	int (*place)(void *data, gpa_t gpa);
 
-	/* It is nowhere: the guest is gone. */
+	/* It is nowhere: video_reset(). */
 	void (*remove)(void *data);
 };
 
@@ -93,6 +93,12 @@ DEFINE_CLEANUP(struct video *, video_free)
 
 /* Whether a frame of that size fits, and is not too small. */
 bool video_resolution_is_valid(uint64_t width, uint64_t height);
+
+/*
+ * The machine was reset, or is going to be freed. Until then the frame buffer and the mode stay as a
+ * driver that has gone has left them, as those of firmware for the system that comes after it.
+ */
+void video_reset(struct video *video);
 
 /* Somebody looks from now on, or nobody does. */
 void video_watch(struct video *video, bool watched);

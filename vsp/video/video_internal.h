@@ -30,7 +30,7 @@ struct video {
 	uint64_t rectangles, refused;
 };
 
-/* The guest is as one that has not said anything. */
+/* The driver is as one that has not said anything; what is shown stays. */
 void video_enter(struct video *video, enum video_state state);
 
 /* The mode, if it fits; else none. Return: whether it does. */

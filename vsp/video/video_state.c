@@ -100,8 +100,8 @@ static bool video_state_is_valid(const struct video *video, const struct video_s
 	for (unsigned minor = 0; minor <= VIDEO_MINOR_MAX; minor++)
 		known = known || state->version == VIDEO_VERSION(minor);
 	return state->state <= VIDEO_REFUSED && (state->state != VIDEO_ABSENT) == open && known &&
-	       (state->version != 0) == ready && state->placed <= ready && state->visible <= 1 &&
-	       state->active <= ready && pointer_is_valid(state) && state->pages <= VRAM_PAGES;
+	       (state->version != 0) == ready && state->placed <= 1 && state->visible <= 1 &&
+	       state->active <= 1 && pointer_is_valid(state) && state->pages <= VRAM_PAGES;
 }
 
 static int video_restore_pages(struct video *video, uint32_t count, struct state_record *record)

@@ -46,7 +46,7 @@ static void refused_requests(void **state)
 		{ "\"method\": \"reconnect\"", 2,
 		  "0 to 1 descriptors are to come with this, not 2." },
 		{ "\"method\": \"start\", \"arguments\": {\"x\": 1}", 0,
-		  "x: is not a known key; there are none here" },
+		  "x: is not a known key; the keys here are setup" },
 		{ "\"method\": \"pin\", \"arguments\": {}", 0,
 		  "pinning: is missing and has no default" },
 		{ "\"method\": \"pin\", \"arguments\": {\"pinning\": {}}", 0,

@@ -61,6 +61,11 @@ static int set_up(void **state)
 	    "for i in p0 p1 far0 far1; do"
 	    " test ! -d /proc/sys/net/ipv6 || echo 1 > /proc/sys/net/ipv6/conf/$i/disable_ipv6; ip "
 	    "link set $i up; done");
+	/* The kernel sets links up and ports forwarding in its own time; before, frames are lost. */
+	run("for i in 'p0 UP' 'p1 UP' 'far0 UP' 'far1 UP' 'p0 forwarding' 'p1 forwarding'; do"
+	    " timeout 30 sh -c 'until ip -d link show $0 | grep -q \"state $1\"; do sleep 0.01; "
+	    "done'"
+	    " $i || exit 1; done");
 	attacker = open_link("far0");
 	victim = open_link("far1");
 	host = open_link("sw0");

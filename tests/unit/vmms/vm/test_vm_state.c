@@ -7,16 +7,16 @@
 #include <string.h>
 
 /* One letter for each verb that is allowed, in the order of enum vm_verb. */
-static const char verb_letters[] = "SDTRNMVGwWPUBXadienmcCHKf";
+static const char verb_letters[] = "SDTRNMVGwWPUBXadienmcCHQKbf";
 _Static_assert(sizeof(verb_letters) - 1 == _VM_VERB_COUNT, "one letter per verb");
 
 static const char *const allowed[] = {
-	[VM_OFF] = "SBXadienmcCHKf",
+	[VM_OFF] = "SBXadienmcCHQKf",
 	[VM_STARTING] = "T",
-	[VM_RUNNING] = "DTRNMVGwPBadienmcCK",
-	[VM_PAUSED] = "TRMVUBadienmcCK",
+	[VM_RUNNING] = "DTRNMVGwPBadienmcCQKb",
+	[VM_PAUSED] = "TRMVUBadienmcCQKb",
 	[VM_STOPPING] = "T",
-	[VM_CRASHED] = "SBXadienmcCHKf",
+	[VM_CRASHED] = "SBXadienmcCHQKf",
 	[VM_SAVING] = "T",
 	[VM_SAVED] = "SWB",
 	[VM_KEPT] = "TRMBC",

@@ -25,6 +25,8 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *ret_time)
 
 struct fixture {
 	struct chipset *chipset;
+	enum firmware_word word; /* the last that was said */
+	unsigned words;
 	struct state_writer state;
 };
 
@@ -36,12 +38,21 @@ static void nothing(void *data)
 {
 }
 
+static void firmware_said(void *data, enum firmware_word word)
+{
+	struct fixture *f = data;
+
+	f->word = word;
+	f->words++;
+}
+
 static const struct chipset_callbacks callbacks = {
 	.set_interrupt = set_interrupt,
 	.console_output = nothing,
 	.console_room = nothing,
 	.alarm = nothing,
 	.disk_request = nothing,
+	.firmware_said = firmware_said,
 };
 
 static int setup(void **state)
@@ -274,6 +285,25 @@ static void it_goes_on_where_it_was(void **state)
 	assert_int_equal(pci_get(f, IDE_FUNCTION | 0x20), 0xc021);
 }
 
+/* The host hears of it once, at the end of the line; a reset forgets what has been begun. */
+static void the_host_hears_that_nothing_boots(void **state)
+{
+	static const char text[] = "No bootable device.\n";
+	struct fixture *f = *state;
+
+	out(f, PLATFORM_FIRMWARE_LOG_PORT, 1, '\n');
+	for (const char *at = text; at[1]; at++)
+		out(f, PLATFORM_FIRMWARE_LOG_PORT, 1, (uint8_t)*at);
+	assert_int_equal(f->words, 0);
+	chipset_reset(f->chipset);
+	out(f, PLATFORM_FIRMWARE_LOG_PORT, 1, '\n');
+	assert_int_equal(f->words, 0);
+	for (const char *at = text; *at; at++)
+		out(f, PLATFORM_FIRMWARE_LOG_PORT, 1, (uint8_t)*at);
+	assert_int_equal(f->words, 1);
+	assert_int_equal(f->word, FIRMWARE_NO_BOOT_DEVICE);
+}
+
 static const struct {
 	const char *record;
 	size_t offset;
@@ -332,6 +362,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(firmware_finds_its_files, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_port_is_there_for_its_log, setup, teardown),
 		cmocka_unit_test_setup_teardown(it_goes_on_where_it_was, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_host_hears_that_nothing_boots, setup, teardown),
 		cmocka_unit_test_setup_teardown(values_that_cannot_be, setup, teardown),
 	};
 

@@ -20,6 +20,8 @@
 
 struct fixture {
 	struct chipset *chipset;
+	enum firmware_word word; /* the last that was said */
+	unsigned words;
 	uint8_t *flash;
 	bool flash_is_memory;
 	unsigned flash_changes, hand_overs;
@@ -53,6 +55,14 @@ static void flash_changed(void *data)
 	((struct fixture *)data)->flash_changes++;
 }
 
+static void firmware_said(void *data, enum firmware_word word)
+{
+	struct fixture *f = data;
+
+	f->word = word;
+	f->words++;
+}
+
 static const struct chipset_callbacks callbacks = {
 	.set_interrupt = set_interrupt,
 	.console_output = nothing,
@@ -62,6 +72,7 @@ static const struct chipset_callbacks callbacks = {
 	.handed_over = handed_over,
 	.flash_is_memory = flash_is_memory,
 	.flash_changed = flash_changed,
+	.firmware_said = firmware_said,
 };
 
 static const struct fw_cfg_items items = { .processors = 1 };
@@ -177,7 +188,7 @@ static void functions_are_a_pcs_and_one_of_ours(void **state)
 	}
 	assert_int_equal(pci_get(f, 0x0b40), PLATFORM_PM1_EVENT_PORT | 1);
 	assert_int_equal(pci_get(f, 0x0b80), 1);
-	assert_int_equal(pci_get(f, STORAGE | 8), 0x01000000);
+	assert_int_equal(pci_get(f, STORAGE | 8), 0x03800000);
 }
 
 static void the_rom_is_where_the_firmware_puts_it(void **state)
@@ -443,6 +454,25 @@ static void it_is_none_of_generation_1(void **state)
 	assert_int_equal(restore(f, &f->state), -EINVAL);
 }
 
+/* The host hears of it once, at the end of the line; a reset forgets what has been begun. */
+static void the_host_hears_that_nothing_boots(void **state)
+{
+	static const char text[] = "BdsDxe: failed to load Boot0001: Access Denied\n";
+	struct fixture *f = *state;
+
+	out(f, PLATFORM_SERIAL_PORT, 1, '\n');
+	for (const char *at = text; at[1]; at++)
+		out(f, PLATFORM_SERIAL_PORT, 1, (uint8_t)*at);
+	assert_int_equal(f->words, 0);
+	chipset_reset(f->chipset);
+	out(f, PLATFORM_SERIAL_PORT, 1, '\n');
+	assert_int_equal(f->words, 0);
+	for (const char *at = text; *at; at++)
+		out(f, PLATFORM_SERIAL_PORT, 1, (uint8_t)*at);
+	assert_int_equal(f->words, 1);
+	assert_int_equal(f->word, FIRMWARE_REFUSED_LOADER);
+}
+
 static const struct {
 	const char *record;
 	size_t offset;
@@ -517,6 +547,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(it_goes_on_where_it_was, setup, teardown),
 		cmocka_unit_test_setup_teardown(it_stays_handed_over, setup, teardown),
 		cmocka_unit_test_setup_teardown(it_is_none_of_generation_1, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_host_hears_that_nothing_boots, setup, teardown),
 		cmocka_unit_test_setup_teardown(values_that_cannot_be, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_inside_is_shown, setup, teardown),
 	};

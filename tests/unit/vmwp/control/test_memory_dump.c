@@ -70,6 +70,10 @@ static void on_console(void *data, bool output)
 {
 }
 
+static void on_firmware(void *data, enum firmware_word word)
+{
+}
+
 static const struct machine_callbacks machine_callbacks = {
 	.state = on_state,
 	.reset = on_reset,
@@ -77,6 +81,7 @@ static const struct machine_callbacks machine_callbacks = {
 	.vmbus = on_vmbus,
 	.notice = on_notice,
 	.console = on_console,
+	.firmware = on_firmware,
 };
 
 static void on_progress(void *data, uint64_t done, uint64_t size)

@@ -85,6 +85,10 @@ static void on_console(void *data, bool output)
 {
 }
 
+static void on_firmware(void *data, enum firmware_word word)
+{
+}
+
 static const struct machine_callbacks callbacks = {
 	.state = on_state,
 	.reset = on_reset,
@@ -92,6 +96,7 @@ static const struct machine_callbacks callbacks = {
 	.vmbus = on_vmbus,
 	.notice = on_notice,
 	.console = on_console,
+	.firmware = on_firmware,
 };
 
 static int setup(void **state)

@@ -80,9 +80,12 @@ static int file_again(int fd, int flags)
 
 static void attach(enum changes_loss expected)
 {
+	struct changes_identity opened;
 	enum changes_loss loss;
 
-	assert_int_equal(disk_changes_new(f.disk, f.loop, file_again(f.map, O_RDWR), &loss), 0);
+	changes_identify(disk_descriptor(f.disk), &opened);
+	assert_int_equal(
+		disk_changes_new(f.disk, f.loop, file_again(f.map, O_RDWR), &opened, &loss), 0);
 	assert_int_equal(loss, expected);
 }
 
@@ -514,6 +517,7 @@ static void test_one_view_at_a_time(void **state)
 /* The guest goes on, and the next backup is a full one. */
 static void test_file_that_takes_nothing(void **state)
 {
+	struct changes_identity nobody = { 0 };
 	struct guid first = point_id(1);
 	enum changes_loss loss;
 
@@ -523,7 +527,8 @@ static void test_file_that_takes_nothing(void **state)
 	settle();
 	retire();
 	assert_int_equal(disk_memory_new(f.loop, DISK_SIZE, 512, &f.disk), 0);
-	assert_int_equal(disk_changes_new(f.disk, f.loop, file_again(f.map, O_RDONLY), &loss), 0);
+	assert_int_equal(
+		disk_changes_new(f.disk, f.loop, file_again(f.map, O_RDONLY), &nobody, &loss), 0);
 	assert_int_equal(loss, _CHANGES_KEPT);
 	for (unsigned i = 0; i < 30; i++) {
 		submit_some();

@@ -85,6 +85,7 @@ static int teardown(void **state)
 	struct fixture *f = *state;
 
 	fake_stop(f->fake);
+	video_reset(f->video);
 	assert_int_equal(f->place, 0);
 	video_free(f->video);
 	fake_free(f->fake);
@@ -226,7 +227,12 @@ static void test_a_driver_gets_its_screen(void **state)
 	say_place(f, 0xf0000000);
 	expect_ack(f, VIDEO_VRAM_LOCATION_ACK, 7);
 	assert_int_equal(f->place, 0xf0000000);
+	/* What it has shown stays until another comes, or the machine is reset. */
 	assert_true(fake_close(&f->channel));
+	assert_int_equal(report_of(f).state, VIDEO_ABSENT);
+	assert_int_equal(f->place, 0xf0000000);
+	assert_true(report_of(f).mode.active);
+	video_reset(f->video);
 	assert_int_equal(f->place, 0);
 	assert_false(report_of(f).mode.active);
 }
@@ -395,6 +401,7 @@ static void test_the_viewer_is_told_what_is_new(void **state)
 	assert_true(told.last.x1 == 0 && told.last.y1 == 590 && told.last.x2 == 800 &&
 		    told.last.y2 == 600);
 	assert_true(fake_close(&f->channel));
+	video_reset(f->video);
 	assert_int_equal(told.modes, 2);
 	open_video(f);
 	assert_int_equal(ask_version(f, VIDEO_VERSION(5)), VIDEO_ACCEPTED);
@@ -629,12 +636,31 @@ static int restore(struct fixture *f, const struct state_writer *writer)
 	struct state_reader reader;
 
 	fake_leave(f->fake);
+	video_reset(f->video);
 	video_free(f->video);
 	fake_arrive(f->fake);
 	memset(f->vram, 0, VIDEO_VRAM_SIZE);
 	make_video(f);
 	assert_int_equal(fake_restore_bus(f->fake, writer, &reader), 0);
 	return video_restore(f->video, "video", &reader);
+}
+
+/* Between firmware and system: no driver is there, and what the firmware has shown is. */
+static void test_what_a_driver_has_left_moves_along(void **state)
+{
+	struct fixture *f = *state;
+	struct state_writer writer;
+
+	start_driver(f);
+	f->vram[0] = 1;
+	assert_true(fake_close(&f->channel));
+	save(f, &writer);
+	assert_int_equal(restore(f, &writer), 0);
+	assert_int_equal(report_of(f).state, VIDEO_ABSENT);
+	assert_int_equal(f->place, 0xf8000000);
+	assert_int_equal(report_of(f).mode.width, 1024);
+	assert_int_equal(f->vram[0], 1);
+	state_writer_deinit(&writer);
 }
 
 static void test_the_screen_moves_along(void **state)
@@ -787,6 +813,7 @@ int main(void)
 		TEST(test_unknown_and_short_messages),
 		TEST(test_a_guest_that_asks_and_does_not_read),
 		TEST(test_the_screen_moves_along),
+		TEST(test_what_a_driver_has_left_moves_along),
 		TEST(test_a_state_that_cannot_be_is_refused),
 #undef TEST
 	};
