@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import unittest
 
 sys.dont_write_bytecode = True
 from rig import VMCTL, arguments, as_user, main, wait_until  # noqa: E402
@@ -214,7 +215,10 @@ class Page(PageTest):
         self.failure("/nowhere", "Resource")
         self.close_dialog()
         self.ok("start", "data")
-        self.ok("shutdown", "data")
+        self.open_vm("data", "console")
+        self.browser.click("//button[@id='console-screen']")
+        self.browser.see("//*[contains(@class, 'failure')][contains(., 'video')]")
+        self.picture("no-screen")
 
     def test_create(self):
         self.open()
@@ -433,6 +437,34 @@ class Page(PageTest):
         self.assertEqual(self.browser.script(
             "return [...document.querySelectorAll('button, input, select, a')].filter(e => e.offsetParent &&"
             " !(e.innerText || e.getAttribute('aria-label') || e.labels?.length || e.title)).map(e => e.outerHTML)"), [])
+
+
+@unittest.skipUnless(os.access("/dev/kvm", os.R_OK | os.W_OK), "this machine has no KVM")
+class RealGuest(PageTest):
+    """A guest of our own on this machine's KVM, by the real worker."""
+
+    vmms_arguments = (*PageTest.vmms_arguments, "--worker", arguments.build / "bin/vmwp", "--hypervisor", "/dev/kvm")
+
+    def test_services_of_a_guest(self):
+        self.create("web", memory={"size": "64M"}, services={"sockets": False},
+                    boot={"kernel": str(arguments.build / "guests/guest_integration.elf")})
+        self.open_vm("web", "console")
+        self.browser.click(labelled("Start web"))
+        self.see_state("running")
+        self.browser.wait(lambda: "vmms test guest" in self.ok("show", "web"), "the guest's name", 60)
+        self.picture("real-serial")
+        self.open_vm("web", "guest")
+        self.browser.see_text("vmms test guest")
+        self.browser.see_text("guest.example")
+        self.browser.see("//td[normalize-space()='OSName']")
+        self.browser.click(button("Set a value…"))
+        self.browser.type(DIALOG + field("Key"), "greeting")
+        self.browser.type(DIALOG + field("Value"), "hello, guest")
+        self.answer("Set")
+        self.picture("real-guest")
+        self.browser.click(labelled("Shut down web"))
+        self.answer("Shut down")
+        self.see_state("off")
 
 
 class SecondUser(PageTest):

@@ -120,7 +120,7 @@ static enum status wait_give_up(struct waiting *waiting)
 	return STATUS_WRONG_STATE;
 }
 
-/* Signals are for root alone, and only say that another look is worth while. */
+/* Signals may not come, and only say that another look is worth while. */
 static int wait_pause_until(struct waiting *waiting, uint64_t end)
 {
 	sd_bus *bus = waiting->invocation->bus;

@@ -189,7 +189,7 @@ static void job_ask_state(struct invocation *invocation, struct watch *watch)
 		watch->waiting = strcmp(state, "waiting") == 0;
 }
 
-/* Signals are for root alone: others ask. */
+/* Users other than root may not be told of it: they ask. */
 static void job_ask_progress(struct invocation *invocation, struct watch *watch)
 {
 	static const char *const names[] = { "Done", "Total" };

@@ -103,7 +103,7 @@ function Screen({ vm }: { vm: Item }) {
                 {state === "connected" && KEYS.map(([text, keys]) =>
                     <Button key={text} variant="secondary" size="sm" onClick={() => press(keys)}>{text}</Button>)}
             </div>
-            <div ref={place} className="screen" data-state={state} role="group"
+            <div ref={place} className="screen" data-state={state} hidden={state === "ended"} role="group"
                 aria-label={cockpit.format(_("Screen of $0"), vm.Name)} />
         </>
     );

@@ -2,6 +2,7 @@
 /* What the guest says of itself: key-value pairs, addresses, heartbeat. */
 import { useState } from "react";
 import { Button } from "@patternfly/react-core/dist/esm/components/Button";
+import { Form } from "@patternfly/react-core/dist/esm/components/Form";
 import { Table, Tbody, Td, Th, Thead, Tr } from "@patternfly/react-table/dist/esm/components/Table";
 
 import { printable } from "./format";
@@ -48,11 +49,13 @@ export function Guest({ vm }: { vm: Item }) {
             {!running && <p>{_("The guest is asked for its values while it runs.")}</p>}
             {running &&
                 <>
-                    <Choice label={_("Values")} value={pool} onChange={setPool} options={[["auto", _("that the guest tells of itself")],
+                    <Form className="part"><Choice label={_("Values")} value={pool} onChange={setPool} options={[["auto", _("that the guest tells of itself")],
                         ["guest", _("that programs in the guest have set")], ["external", _("that the host has set")],
-                        ["auto-external", _("that the host tells of itself")]]} />
-                    <Button variant="secondary" onClick={() => show(<SetValue vm={vm} done={again} />)}>{_("Set a value…")}</Button>{" "}
-                    <Button variant="secondary" onClick={again}>{_("Ask again")}</Button>
+                        ["auto-external", _("that the host tells of itself")]]} /></Form>
+                    <div className="bar">
+                        <Button variant="secondary" onClick={() => show(<SetValue vm={vm} done={again} />)}>{_("Set a value…")}</Button>
+                        <Button variant="secondary" onClick={again}>{_("Ask again")}</Button>
+                    </div>
                     <Failure error={error} />
                     <Table aria-label={_("Values")} variant="compact">
                         <Thead><Tr><Th>{_("Key")}</Th><Th>{_("Value")}</Th></Tr></Thead>

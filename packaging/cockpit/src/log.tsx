@@ -26,7 +26,7 @@ export function Log({ vm }: { vm: Item }) {
         <>
             <Failure error={error} />
             <Table aria-label={cockpit.format(_("Log of $0"), vm.Name)} variant="compact">
-                <Thead><Tr><Th>{_("Time")}</Th><Th>{_("Kind")}</Th><Th>{_("Event")}</Th></Tr></Thead>
+                <Thead><Tr><Th modifier="fitContent">{_("Time")}</Th><Th modifier="fitContent">{_("Kind")}</Th><Th width={80}>{_("Event")}</Th></Tr></Thead>
                 <Tbody>
                     {entries.map(([sequence, time, , kind, message]) => (
                         <Tr key={sequence}>

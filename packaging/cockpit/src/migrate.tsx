@@ -37,8 +37,8 @@ export function Migrate({ vm }: { vm: Item }) {
             <p>{_("The guest runs on meanwhile. Both hosts have to reach the images of its disks at the same paths.")}</p>
             <Field label={_("Host, such as root@host")} value={host} onChange={setHost} required
                 help={_("It is reached by ssh, without a password")} />
-            <div>
-                <Button variant="secondary" isDisabled={!host} onClick={check}>{_("Only check")}</Button>{" "}
+            <div className="bar">
+                <Button variant="secondary" isDisabled={!host} onClick={check}>{_("Only check")}</Button>
                 <Button variant="secondary" onClick={() => running.current?.close("cancelled")}>{_("Stop")}</Button>
             </div>
             <Failure error={error} title={_("Something is in the way")} />

@@ -88,8 +88,10 @@ export function Resources({ vm }: { vm: Item }) {
                     "turn-off": _("it is turned off") }[answer.automatic_stop?.action as string] || ""],
                 ...limits().map(([key, text]) => [text, String(resources[key] ?? "")] as [string, string]),
             ]} />
-            <Button variant="secondary" onClick={() => show(<Machine vm={vm} definition={answer} />)}>{_("Change…")}</Button>{" "}
-            <Button variant="secondary" onClick={() => show(<Limits vm={vm} definition={answer} />)}>{_("Change limits…")}</Button>
+            <div className="bar part">
+                <Button variant="secondary" onClick={() => show(<Machine vm={vm} definition={answer} />)}>{_("Change…")}</Button>
+                <Button variant="secondary" onClick={() => show(<Limits vm={vm} definition={answer} />)}>{_("Change limits…")}</Button>
+            </div>
         </>
     );
 }
