@@ -105,3 +105,7 @@ void vhdx_places_deinit(struct vhdx_places *places);
 
 /* Where the last of them ends. */
 uint64_t vhdx_places_end(const struct vhdx_places *places);
+
+/* Cuts the file off behind the last place that is in use. Return: 0; -errno; VHDX_E_. */
+int vhdx_places_trim(struct vhdx_file *file, struct vhdx_patches *patches,
+		     const struct vhdx *vhdx) MUST_CHECK;

@@ -338,26 +338,6 @@ static int merge_put(struct merge *merge, const struct merge_part *part)
 
 /* ---- All of it ---- */
 
-/* What an attempt before this has left behind the last place. */
-static int merge_trim(struct merge *merge)
-{
-	struct vhdx_file *file = merge->file;
-	struct vhdx_places places;
-	uint64_t end;
-	int r = vhdx_places_read(file, &merge->patches, merge->vhdx, &places);
-
-	if (r)
-		return r;
-	end = vhdx_places_end(&places);
-	vhdx_places_deinit(&places);
-	if (end >= file->size)
-		return 0;
-	r = file->grow(file->data, end);
-	if (r == 0)
-		file->size = merge->patches.file_size = end;
-	return r ? r : file->flush(file->data);
-}
-
 /* From now on the child stands on what the parent is going to be, too. */
 static int merge_announce(const struct vhdx_merge *images)
 {
@@ -391,8 +371,11 @@ int vhdx_merge(const struct vhdx_merge *images, const struct vhdx_follower *foll
 	if (r == 0) {
 		merge->follower = follower;
 		merge->buffer = malloc(PIECE);
-		r = merge->buffer ? merge_trim(merge) : -ENOMEM;
+		r = merge->buffer ? 0 : -ENOMEM;
 	}
+	/* What an attempt before this has left behind the last place. */
+	if (r == 0)
+		r = vhdx_places_trim(merge->file, &merge->patches, merge->vhdx);
 	if (r == 0)
 		r = merge_announce(images);
 	if (r == 0)

@@ -142,3 +142,21 @@ uint64_t vhdx_places_end(const struct vhdx_places *places)
 		end = MAX(end, places->items[i].offset + places->items[i].size);
 	return end;
 }
+
+int vhdx_places_trim(struct vhdx_file *file, struct vhdx_patches *patches, const struct vhdx *vhdx)
+{
+	struct vhdx_places places;
+	uint64_t end;
+	int r = vhdx_places_read(file, patches, vhdx, &places);
+
+	if (r)
+		return r;
+	end = vhdx_places_end(&places);
+	vhdx_places_deinit(&places);
+	if (end >= file->size)
+		return 0;
+	r = file->grow(file->data, end);
+	if (r == 0)
+		file->size = patches->file_size = end;
+	return r ? r : file->flush(file->data);
+}

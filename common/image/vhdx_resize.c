@@ -182,26 +182,6 @@ static int resize_run(struct resize *resize, struct vhdx_editor *editor)
 	return r ? r : resize_commit(resize, editor);
 }
 
-/* What lies behind the last place that anything names is cut off. */
-static int resize_trim(struct vhdx_file *file, const struct vhdx *vhdx)
-{
-	struct vhdx_patches patches = resize_no_patches(file);
-	struct vhdx_places places;
-	uint64_t end;
-	int r = vhdx_places_read(file, &patches, vhdx, &places);
-
-	if (r)
-		return r;
-	end = vhdx_places_end(&places);
-	vhdx_places_deinit(&places);
-	if (end >= file->size)
-		return 0;
-	r = file->grow(file->data, end);
-	if (r == 0)
-		file->size = end;
-	return r ? r : file->flush(file->data);
-}
-
 /* All blocks of a fixed image are there: those from `first` on come to the end of the file. */
 static int resize_fill(struct vhdx_editor *editor, uint64_t first)
 {
@@ -243,6 +223,7 @@ int vhdx_resize(struct vhdx_file *file, struct vhdx *vhdx, uint64_t size)
 {
 	struct resize resize = { .file = file, .vhdx = vhdx, .wanted = *vhdx };
 	struct vhdx_editor editor = { 0 };
+	struct vhdx_patches patches;
 	int r;
 
 	if (size == 0 || size > VHDX_DISK_MAX || size % vhdx->sector_size)
@@ -258,5 +239,8 @@ int vhdx_resize(struct vhdx_file *file, struct vhdx *vhdx, uint64_t size)
 	vhdx_edit_abandon(&editor);
 	free(resize.zeros);
 	free(resize.regions);
-	return r ? r : resize_trim(file, vhdx);
+	if (r)
+		return r;
+	patches = resize_no_patches(file);
+	return vhdx_places_trim(file, &patches, vhdx);
 }
