@@ -15,14 +15,11 @@
 enum status checkpoint_tree_get(struct invocation *invocation, char **ret_path,
 				struct json_object **ret_tree)
 {
-	AUTO_MESSAGE sd_bus_message *call = NULL, *reply = NULL;
-	enum status status = service_find_vm(invocation, invocation->arguments[0], ret_path);
+	AUTO_MESSAGE sd_bus_message *reply = NULL;
+	enum status status =
+		service_ask_vm(invocation, "ListCheckpoints", SERVICE_TIMEOUT, ret_path, &reply);
 	int r;
 
-	if (status == STATUS_OK)
-		status = service_new_call(invocation, *ret_path, "ListCheckpoints", &call);
-	if (status == STATUS_OK)
-		status = service_send(invocation, call, SERVICE_TIMEOUT, &reply);
 	if (status != STATUS_OK)
 		return status;
 	r = service_read_json(reply, ret_tree);

@@ -13,20 +13,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static enum status firmware_ask(struct invocation *invocation, const char *method,
-				sd_bus_message **ret_reply)
-{
-	AUTO_MESSAGE sd_bus_message *call = NULL;
-	AUTO_FREE char *path = NULL;
-	enum status status = service_find_vm(invocation, invocation->arguments[0], &path);
-
-	if (status == STATUS_OK)
-		status = service_new_call(invocation, path, method, &call);
-	if (status == STATUS_OK)
-		status = service_send(invocation, call, SERVICE_TIMEOUT, ret_reply);
-	return status;
-}
-
 /* ---- show ---- */
 
 static void firmware_say_variables(struct invocation *invocation, struct json_object *variables)
@@ -83,7 +69,8 @@ enum status command_firmware_show(struct invocation *invocation)
 {
 	AUTO_MESSAGE sd_bus_message *reply = NULL;
 	AUTO_JSON struct json_object *tree = NULL;
-	enum status status = firmware_ask(invocation, "GetFirmware", &reply);
+	enum status status =
+		service_ask_vm(invocation, "GetFirmware", SERVICE_TIMEOUT, NULL, &reply);
 	int r;
 
 	if (status != STATUS_OK)
@@ -100,7 +87,8 @@ enum status command_firmware_show(struct invocation *invocation)
 
 enum status command_firmware_reset(struct invocation *invocation)
 {
-	enum status status = firmware_ask(invocation, "ResetVariables", NULL);
+	enum status status =
+		service_ask_vm(invocation, "ResetVariables", SERVICE_TIMEOUT, NULL, NULL);
 
 	if (status == STATUS_OK)
 		output_say(
@@ -140,7 +128,8 @@ enum status command_firmware_export(struct invocation *invocation)
 {
 	AUTO_MESSAGE sd_bus_message *reply = NULL;
 	const char *path = invocation->arguments[1];
-	enum status status = firmware_ask(invocation, "ReadVariables", &reply);
+	enum status status =
+		service_ask_vm(invocation, "ReadVariables", SERVICE_TIMEOUT, NULL, &reply);
 	const void *bytes;
 	size_t size;
 	int r;

@@ -16,16 +16,11 @@
 static enum status processors_get_processors(struct invocation *invocation,
 					     struct json_object **ret_tree)
 {
-	AUTO_MESSAGE sd_bus_message *call = NULL, *reply = NULL;
-	AUTO_FREE char *path = NULL;
-	enum status status;
+	AUTO_MESSAGE sd_bus_message *reply = NULL;
+	enum status status =
+		service_ask_vm(invocation, "GetProcessors", SERVICE_TIMEOUT, NULL, &reply);
 	int r;
 
-	status = service_find_vm(invocation, invocation->arguments[0], &path);
-	if (status == STATUS_OK)
-		status = service_new_call(invocation, path, "GetProcessors", &call);
-	if (status == STATUS_OK)
-		status = service_send(invocation, call, SERVICE_TIMEOUT, &reply);
 	if (status != STATUS_OK)
 		return status;
 	r = service_read_json(reply, ret_tree);

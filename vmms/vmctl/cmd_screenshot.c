@@ -144,16 +144,11 @@ static int picture_map(int fd, struct picture *picture)
 
 static enum status picture_take(struct invocation *invocation, struct picture *picture)
 {
-	AUTO_MESSAGE sd_bus_message *call = NULL, *reply = NULL;
-	AUTO_FREE char *path = NULL;
-	enum status status;
+	AUTO_MESSAGE sd_bus_message *reply = NULL;
+	enum status status =
+		service_ask_vm(invocation, "TakePicture", SERVICE_LONG_TIMEOUT, NULL, &reply);
 	int fd, r;
 
-	status = service_find_vm(invocation, invocation->arguments[0], &path);
-	if (status == STATUS_OK)
-		status = service_new_call(invocation, path, "TakePicture", &call);
-	if (status == STATUS_OK)
-		status = service_send(invocation, call, SERVICE_LONG_TIMEOUT, &reply);
 	if (status != STATUS_OK)
 		return status;
 	r = sd_bus_message_read(reply, "huu", &fd, &picture->width, &picture->height);

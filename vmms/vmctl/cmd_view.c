@@ -40,17 +40,11 @@ static const struct {
 static enum status view_open_here(struct invocation *invocation, int *ret_fd)
 {
 	bool watch = invocation_has(invocation, "read-only");
-	AUTO_MESSAGE sd_bus_message *call = NULL, *reply = NULL;
-	AUTO_FREE char *path = NULL;
-	enum status status;
+	AUTO_MESSAGE sd_bus_message *reply = NULL;
+	enum status status = service_ask_vm(invocation, watch ? "WatchScreen" : "OpenScreen",
+					    SERVICE_TIMEOUT, NULL, &reply);
 	int fd, r;
 
-	status = service_find_vm(invocation, invocation->arguments[0], &path);
-	if (status == STATUS_OK)
-		status = service_new_call(invocation, path, watch ? "WatchScreen" : "OpenScreen",
-					  &call);
-	if (status == STATUS_OK)
-		status = service_send(invocation, call, SERVICE_TIMEOUT, &reply);
 	if (status != STATUS_OK)
 		return status;
 	r = sd_bus_message_read(reply, "h", &fd);

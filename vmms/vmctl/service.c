@@ -488,3 +488,19 @@ int service_read_json(sd_bus_message *reply, struct json_object **ret_tree)
 	r = sd_bus_message_read(reply, "s", &text);
 	return r < 0 ? r : json_parse_bounded(text, strlen(text), &bounds, ret_tree, &why);
 }
+
+enum status service_ask_vm(struct invocation *invocation, const char *method, unsigned timeout,
+			   char **ret_path, sd_bus_message **ret_reply)
+{
+	AUTO_MESSAGE sd_bus_message *call = NULL;
+	AUTO_FREE char *path = NULL;
+	enum status status = service_find_vm(invocation, invocation->arguments[0], &path);
+
+	if (status == STATUS_OK)
+		status = service_new_call(invocation, path, method, &call);
+	if (status == STATUS_OK)
+		status = service_send(invocation, call, timeout, ret_reply);
+	if (status == STATUS_OK && ret_path)
+		*ret_path = TAKE_PTR(path);
+	return status;
+}

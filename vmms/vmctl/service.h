@@ -75,6 +75,13 @@ enum status service_find_switch(struct invocation *invocation, const char *name,
 enum status service_call_vm(struct invocation *invocation, const char *path, const char *method);
 
 /*
+ * A method without arguments of the VM that the first argument of the command line names. *ret_path:
+ * of the VM, freed by the caller; NULL: not wanted. *ret_reply: as of service_call_manager().
+ */
+enum status service_ask_vm(struct invocation *invocation, const char *method, unsigned timeout,
+			   char **ret_path, sd_bus_message **ret_reply);
+
+/*
  * A method of a VM without arguments and result that brings it into a state. *ret_message: NULL, or
  * that it is in that state already, which is no failure; freed by the caller; NULL: not wanted.
  */
