@@ -23,7 +23,7 @@ static void try(const void *bytes, size_t size)
 	if (import_read(bytes, size, &tree, &error) < 0)
 		return;
 	if (import_make(tree, &import, &error) == 0) {
-		if (!import.definition || !import.notes || !import.switches)
+		if (!import.definition || !import.notes)
 			abort();
 		import_deinit(&import);
 	}

@@ -37,9 +37,9 @@ int import_read(const void *bytes, size_t size, struct json_object **ret_tree,
 
 /* What is made of a configuration. */
 struct import {
-	struct json_object *definition; /* vmms-vm.json(5); paths of disks are Windows' */
-	struct json_object *notes;      /* texts: what was changed, or could not be taken over */
-	struct json_object *switches;   /* names of the switches of its adapters, as theirs are */
+	/* vmms-vm.json(5), but that paths of disks and names of switches are theirs. */
+	struct json_object *definition;
+	struct json_object *notes; /* texts: what was changed, or could not be taken over */
 };
 
 /*

@@ -113,10 +113,8 @@ static void devices_take_adapter(struct devices *devices, const struct device *d
 		devices_add_mac(&adapter, mac);
 	if (adapter && instance)
 		import_add_guid(devices->work, adapter, "instance", instance);
-	if (theirs && *theirs) {
+	if (theirs && *theirs)
 		json_add(&adapter, "switch", json_object_new_string(theirs));
-		json_append(&devices->work->switches, json_object_new_string(theirs));
-	}
 	json_append(&devices->adapters, adapter);
 }
 

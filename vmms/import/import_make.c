@@ -173,7 +173,7 @@ static int make_all(struct import_work *work)
 	make_actions(work);
 	if (import_truth(work->configuration, "properties/highly_available", &on) && on)
 		import_note(work, "it was highly available: its cluster does not know of it here");
-	return work->definition && work->notes && work->switches ? 0 : -ENOMEM;
+	return work->definition && work->notes ? 0 : -ENOMEM;
 }
 
 int import_make(struct json_object *configuration, struct import *ret_import,
@@ -182,11 +182,10 @@ int import_make(struct json_object *configuration, struct import *ret_import,
 	struct import_work work = { .configuration = import_node(configuration, "configuration"),
 				    .error = ret_error,
 				    .definition = json_object_new_object(),
-				    .notes = json_object_new_array(),
-				    .switches = json_object_new_array() };
+				    .notes = json_object_new_array() };
 	int r = make_all(&work);
 
-	*ret_import = (struct import){ work.definition, work.notes, work.switches };
+	*ret_import = (struct import){ work.definition, work.notes };
 	if (r < 0)
 		import_deinit(ret_import);
 	return r;
@@ -196,6 +195,5 @@ void import_deinit(struct import *import)
 {
 	json_object_put(import->definition);
 	json_object_put(import->notes);
-	json_object_put(import->switches);
 	*import = (struct import){ 0 };
 }

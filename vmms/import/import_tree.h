@@ -9,7 +9,7 @@ struct import_work {
 	struct import_error *error;
 	unsigned generation; /* once it is known */
 	/* As of struct import; NULL after want of memory, which is looked at in the end. */
-	struct json_object *definition, *notes, *switches;
+	struct json_object *definition, *notes;
 };
 
 /* By names with slashes between them. NULL, or false: there is no such thing, or of another kind. */
