@@ -7,27 +7,14 @@
  * within its bounds.
  */
 #include "common/wire/mouse.h"
-#include "tests/fake/fake.h"
+#include "tests/fuzz/channel_input.h"
 #include "vsp/hid/mouse.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
-struct input {
-	const uint8_t *bytes;
-	size_t size;
-};
-
 static struct fake *fake;
 static struct mouse *mouse;
-
-static uint8_t take(struct input *input)
-{
-	if (input->size == 0)
-		return 0;
-	input->size--;
-	return *input->bytes++;
-}
 
 static void say(struct input *input, struct fake_channel *channel)
 {
@@ -58,21 +45,12 @@ static void point(struct input *input, struct fake_channel *channel)
 
 static void say_anything(struct input *input, struct fake_channel *channel)
 {
-	const uint8_t type = take(input), size = take(input) % 32;
-	uint8_t message[32];
-
-	for (uint8_t i = 0; i < size; i++)
-		message[i] = take(input);
-	fake_send(channel, type & 1 ? RING_PACKET_INBAND : RING_PACKET_COMPLETION, 0, 0, message,
-		  size);
+	input_send_packet(input, channel, 32);
 }
 
 static void read_all(struct input *input, struct fake_channel *channel)
 {
-	struct ring_packet packet;
-
-	while (fake_receive_now(channel, &packet))
-		assert(packet.payload_size <= 128);
+	input_read_all(channel, 128);
 }
 
 static void (*const steps[])(struct input *input, struct fake_channel *channel) = {

@@ -7,7 +7,7 @@
  * has come is read. After each, all that is shown of the frame buffer lies within it.
  */
 #include "common/wire/video.h"
-#include "tests/fake/fake.h"
+#include "tests/fuzz/channel_input.h"
 #include "vsp/video/video.h"
 
 #include <assert.h>
@@ -18,23 +18,10 @@
 #define WINDOW_END UINT64_C(0xfe000000)
 #define BODY_MAX   8500
 
-struct input {
-	const uint8_t *bytes;
-	size_t size;
-};
-
 static struct fake *fake;
 static struct video *video;
 static uint8_t *vram;
 static bool placed;
-
-static uint8_t take(struct input *input)
-{
-	if (input->size == 0)
-		return 0;
-	input->size--;
-	return *input->bytes++;
-}
 
 static int place(void *data, gpa_t gpa)
 {
@@ -76,13 +63,7 @@ static void say(struct input *input, struct fake_channel *channel)
 
 static void say_anything(struct input *input, struct fake_channel *channel)
 {
-	const uint8_t type = take(input), size = take(input) % 64;
-	uint8_t message[64];
-
-	for (uint8_t i = 0; i < size; i++)
-		message[i] = take(input);
-	fake_send(channel, type & 1 ? RING_PACKET_INBAND : RING_PACKET_COMPLETION, 0, 0, message,
-		  size);
+	input_send_packet(input, channel, 64);
 }
 
 static void look(struct input *input, struct fake_channel *channel)
@@ -92,10 +73,7 @@ static void look(struct input *input, struct fake_channel *channel)
 
 static void read_all(struct input *input, struct fake_channel *channel)
 {
-	struct ring_packet packet;
-
-	while (fake_receive_now(channel, &packet))
-		assert(packet.payload_size <= 512);
+	input_read_all(channel, 512);
 }
 
 static void (*const steps[])(struct input *input, struct fake_channel *channel) = {
