@@ -60,7 +60,7 @@ static void text_add(struct text *text, const char *format, ...)
 	text->room -= (size_t)length;
 }
 
-/* UTF-16 up to its NUL. Return: bytes, with the NUL; size + 1: there is none. */
+/* UTF-16 up to its NUL. Return: bytes taken, the NUL included; size + 1: it has no NUL. */
 static size_t text_add_wide(struct text *text, const uint8_t *bytes, size_t size)
 {
 	for (size_t i = 0; i + 1 < size; i += 2) {

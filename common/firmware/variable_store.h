@@ -54,9 +54,9 @@ bool variable_store_find(const uint8_t bytes[static VARIABLES_SIZE], const struc
 			 const char *name, struct variable *ret_variable) MUST_CHECK;
 
 /*
- * While no guest uses the flash: the variable is that from now on. name: ASCII. Of one that is
- * authenticated by time the time is none. Return: false: there is no store, or no room in it, and
- * nothing is changed.
+ * Gives the variable that value, in a flash that no guest uses meanwhile. name: ASCII. The time by
+ * which a variable may be authenticated is zero. Return: false: there is no store, or no room in it,
+ * and nothing is changed.
  */
 bool variable_store_set(uint8_t bytes[static VARIABLES_SIZE], const struct guid *vendor,
 			const char *name, uint32_t attributes, const void *data,

@@ -45,7 +45,7 @@ static const uint8_t report_descriptor[] = {
 	0x81, 0x06,       /*   of input, relative */
 	0xc0, 0xc0,
 };
-_Static_assert(sizeof(report_descriptor) == 67, "as Hyper-V's");
+_Static_assert(sizeof(report_descriptor) == 67, "as long as Hyper-V's, whose bytes are not known");
 
 struct mouse {
 	struct vmbus *bus;

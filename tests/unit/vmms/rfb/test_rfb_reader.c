@@ -136,7 +136,7 @@ static void formats_are_checked(void **state)
 			     RFB_FORMAT, &message);
 }
 
-/* However long a list or a text is, each element is a message, and a text is none. */
+/* Each element of a list is a message of its own, and of a text nothing is, however long either is. */
 static void lists_and_texts_take_no_room(void **state)
 {
 	static const uint8_t list[] = { 2, 0, 0, 2, 0, 0, 0, 16, 0xff, 0xff, 0xff, 0x21 };
